@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from normbt_lab.certificate import Certificate
 from normbt_lab.project import repository_url
+from normbt_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
     from normbt_lab.backbones import Backbone
@@ -98,9 +99,7 @@ def write_card(
             "",
         ]
     )
-    temporary = folder / f".README.{os.getpid()}"
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, folder / "README.md")
+    write_whole(folder / "README.md", text, "the model card")
 
 
 def _front_matter(backbone: Backbone) -> list[str]:

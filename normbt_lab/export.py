@@ -8,9 +8,7 @@ and the largest difference stands in the card.
 from __future__ import annotations
 
 import logging
-import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from normbt_lab.model import RewardModel, load_reward_model
 from normbt_lab.quantization import compute_in_float32
 from normbt_lab.quiet import quiet_loading
 from normbt_lab.state import NormBTState
+from normbt_lab.whole_files import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -147,27 +146,17 @@ def _write(
     card: str,
 ) -> Certificate:
     """Write beside the final place, compare every form, and move it there only if all agree."""
-    temporary = output / f".saving-{os.getpid()}"
-    try:
-        temporary.mkdir(parents=True)
+    with whole_folder(output, "the export") as unfinished:
         with quiet_loading():
-            reward.model.save_pretrained(temporary)  # type: ignore[operator]
-        reward.tokenizer.save_pretrained(temporary)
-        state.write(temporary)
-        certificate = certify(expected, temporary, sample, state)
+            reward.model.save_pretrained(unfinished)  # type: ignore[operator]
+        reward.tokenizer.save_pretrained(unfinished)
+        state.write(unfinished)
+        certificate = certify(expected, unfinished, sample, state)
         if not _is_adapter(reward.model):
-            differences = differences | _text_differences(temporary, reward.tokenizer, sample, expected)
+            differences = differences | _text_differences(unfinished, reward.tokenizer, sample, expected)
         certificate = replace(certificate, differences=differences | certificate.differences)
         _require_equal(certificate)
-        (temporary / "README.md").write_text(_with_certificate(card, certificate), encoding="utf-8")
-        for path in temporary.iterdir():
-            os.replace(path, output / path.name)
-    except OSError as error:
-        raise NormBTError(
-            f"cannot write the export to {output} ({error.strerror or error}): free space or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (unfinished / "README.md").write_text(_with_certificate(card, certificate), encoding="utf-8")
     return certificate
 
 

@@ -8,8 +8,6 @@ never saved, a sigmoid instead of a reward, or a lost pad id cannot go unnoticed
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +32,7 @@ from normbt_lab.quantization import compute_in_float32, four_bit, keep_four_bit_
 from normbt_lab.quiet import quiet_loading
 from normbt_lab.representations import score_head
 from normbt_lab.state import STATE_FILE, NormBTState
+from normbt_lab.whole_files import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -297,22 +296,12 @@ def save_reward_model(
     if score_head(model).weight.dtype != torch.bfloat16:
         compute_in_float32(model)
     model.eval()
-    temporary = folder / f".saving-{os.getpid()}"
-    try:
-        temporary.mkdir(parents=True)
+    with whole_folder(folder, "the model") as unfinished:
         with quiet_loading():
-            model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        certificate = certify(rewards_of(model, sample), temporary, sample, state)
-        state.write(temporary)
-        for path in temporary.iterdir():
-            os.replace(path, folder / path.name)
-    except OSError as error:
-        raise NormBTError(
-            f"cannot write the model to {folder} ({error.strerror}): free space or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        certificate = certify(rewards_of(model, sample), unfinished, sample, state)
+        state.write(unfinished)
     return certificate
 
 

@@ -18,6 +18,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
+from normbt_lab.whole_files import whole_file
+
 LONGEST_CELL = 1800
 """Seconds that one cell may take, on a slow machine."""
 
@@ -49,9 +51,8 @@ def rewrite_notebook(path: Path, profile: str) -> None:
     executed = run_notebook(nbformat.read(path, as_version=4), path.parent, profile)
     # What the kernel says of this machine would change with every run elsewhere.
     executed.metadata["language_info"] = {"name": "python"}
-    temporary = path.with_suffix(".ipynb.partial")
-    nbformat.write(executed, temporary)
-    os.replace(temporary, path)
+    with whole_file(path) as unfinished:
+        nbformat.write(executed, unfinished)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from normbt_lab.errors import NormBTError
 from normbt_lab.figures import BACKGROUND, GRID, INK, theme
+from normbt_lab.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,7 @@ def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> P
         NormBTError: It cannot be written there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(report_page(title, sections), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise NormBTError(
-            f"cannot write the report {path} ({error.strerror or error}): free space, or choose another place"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    write_whole(path, report_page(title, sections), "the report")
     return path
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from normbt_lab.audit.verdict import verdict
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.readers import read_pairs
 from normbt_lab.data.rejects import RejectLog
-from normbt_lab.errors import NormBTError
 from normbt_lab.gradients.measured_pair import MeasuredPair
+from normbt_lab.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -91,18 +89,9 @@ def sample_pairs(pairs: Iterable[PreferencePair], size: int, seed: int) -> list[
 def write_measured(path: str | Path, measured: Sequence[MeasuredPair]) -> Path:
     """Path of a file with one JSON record per pair, once it is written, whole or not at all."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            for pair in measured:
-                file.write(json.dumps(_record(pair), ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise NormBTError(f"cannot write {path} ({error.strerror or error}): choose another place") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        for pair in measured:
+            file.write(json.dumps(_record(pair), ensure_ascii=False) + "\n")
     return path
 
 

@@ -7,7 +7,6 @@ distances and weights. Both save the running mean with each checkpoint and read 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from normbt_lab.drop_in.weights import WeightState, normbt_weights
 from normbt_lab.errors import NormBTError
 from normbt_lab.objectives import bradley_terry, margin_inside, reward_centering
 from normbt_lab.representations import PairOutputs, outputs_from_tap, pad_token_id, tapped_score_head
+from normbt_lab.whole_files import write_whole
 
 STATE_FILE = "normbt_weights.json"
 
@@ -52,9 +52,7 @@ class _Weighted(_Trainer):
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            temporary = folder / f".{STATE_FILE}.{os.getpid()}"
-            temporary.write_text(json.dumps(asdict(self.weight_state)), encoding="utf-8")
-            os.replace(temporary, folder / STATE_FILE)
+            write_whole(folder / STATE_FILE, json.dumps(asdict(self.weight_state)), "the running mean")
 
     def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
         """The trainer's own; resuming restores the running mean too.

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from normbt_lab.data.pairs import Text
 from normbt_lab.data.rejects import BadRow
 from normbt_lab.data.rows import open_rows
 from normbt_lab.errors import NormBTError
+from normbt_lab.whole_files import whole_file
 
 GOLD = "gold"
 """The column of gold scores."""
@@ -81,22 +80,12 @@ def write_candidates(path: str | Path, candidates: Iterable[Candidates]) -> Path
         NormBTError: It cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as stream:
-            for found in candidates:
-                for i, response in enumerate(found.responses):
-                    scores = {name: float(values[i]) for name, values in found.scores.items()}
-                    record = {"prompt": found.prompt, "response": response, **scores}
-                    stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise NormBTError(
-            f"cannot write the candidates to {path} ({error.strerror or error}): free space, or choose another place"
-        ) from error
+    with whole_file(path, "the candidates") as unfinished, unfinished.open("w", encoding="utf-8") as stream:
+        for found in candidates:
+            for i, response in enumerate(found.responses):
+                scores = {name: float(values[i]) for name, values in found.scores.items()}
+                record = {"prompt": found.prompt, "response": response, **scores}
+                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
     return path
 
 

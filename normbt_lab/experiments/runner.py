@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from normbt_lab.experiments.settings import TrialSettings
 from normbt_lab.experiments.suite import Condition, Row, Suite
 from normbt_lab.experiments.trial import TrialResult, run_trial
 from normbt_lab.experiments.trial_data import VALIDATION, TrialData, load_trial_data
+from normbt_lab.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +64,7 @@ class Ledger:
     def write(self, output_dir: Path) -> None:
         """Write ``NAME-SCALE.json``, whole or not at all."""
         path = output_dir / f"{Path(self.suite).stem}-{self.scale}.json"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, json.dumps(asdict(self), indent=1) + "\n", "the list of runs")
 
     @classmethod
     def read(cls, path: Path) -> Ledger:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from normbt_lab.experiments.runner import Ledger, ledgers
 from normbt_lab.experiments.suite import Condition, Suite, load_suite
 from normbt_lab.experiments.trial_data import HELD_OUT, VALIDATION
 from normbt_lab.report import Section, write_report
+from normbt_lab.whole_files import write_whole
 
 READING = (
     "Accuracies are strict, in percent: a tie counts as wrong; at half credit, half of the column ties comes on top. "
@@ -49,10 +49,7 @@ def write_suite_report(ledger: Ledger, output_dir: Path) -> Path:
     suite = load_suite(ledger.suite, ledger.scale)
     sections = suite_sections(suite, collect(suite, ledger, output_dir))
     page = write_report(output_dir / f"{suite.name}-{suite.scale}.html", suite.title, sections)
-    text = page.with_suffix(".md")
-    temporary = text.with_name(f".{text.name}.{os.getpid()}")
-    temporary.write_text(as_markdown(suite.title, sections), encoding="utf-8")
-    os.replace(temporary, text)
+    write_whole(page.with_suffix(".md"), as_markdown(suite.title, sections), "the report")
     return page
 
 

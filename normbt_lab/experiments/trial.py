@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import os
 import platform
 import shutil
 import time
@@ -21,6 +20,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.experiments.settings import TrialSettings
 from normbt_lab.experiments.split_scores import SplitScores
 from normbt_lab.experiments.trial_data import TrialData
+from normbt_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
     from normbt_lab.data.checks import PreparedPairs
@@ -62,9 +62,7 @@ class TrialResult:
 
     def write(self, folder: Path) -> None:
         """Write ``result.json``, whole or not at all."""
-        temporary = folder / f".{RESULT_FILE}.{os.getpid()}"
-        temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        os.replace(temporary, folder / RESULT_FILE)
+        write_whole(folder / RESULT_FILE, json.dumps(asdict(self)), "the result")
 
     @classmethod
     def read(cls, folder: Path) -> TrialResult | None:

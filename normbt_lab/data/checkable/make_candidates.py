@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from normbt_lab.data.checkable.prompts import PROMPTS, CheckablePrompt, checkable_prompts
 from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.whole_files import write_whole
 
 COMMAND = "python -m normbt_lab.data.checkable.make_candidates"
 
@@ -142,10 +142,8 @@ def _write(output: Path, prompts: Sequence[CheckablePrompt], responses: Sequence
         for response in answers
     ]
     content = ("\n".join(lines) + "\n").encode()
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
     # Without a time stamp in it.
-    temporary.write_bytes(gzip.compress(content, mtime=0) if output.suffix == ".gz" else content)
-    os.replace(temporary, output)
+    write_whole(output, gzip.compress(content, mtime=0) if output.suffix == ".gz" else content, "the candidates")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all: written beside their place, and moved there once they are complete.
+
+A reader never meets half a file, and a run that is stopped or runs out of space leaves the older one as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from normbt_lab.errors import NormBTError
+
+
+@contextmanager
+def whole_file(path: Path, what: str = "") -> Iterator[Path]:
+    """A place to write a file to; once the block ends without an error, the file stands at `path`.
+
+    Args:
+        path: Where the file goes; its folder is made, and an older file is replaced.
+        what: What an error message calls it, such as ``the report``.
+
+    Raises:
+        NormBTError: It cannot be written there. What stood there before still does.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "new folder", "numbers.txt")
+        >>> with whole_file(path) as unfinished:
+        ...     _ = unfinished.write_text("1 2 3")
+        ...     path.exists()
+        False
+        >>> path.read_text()
+        '1 2 3'
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        # On the disk before it gets the name: after a power cut, the name could otherwise stand for an empty file.
+        with unfinished.open("r+b") as stream:
+            os.fsync(stream.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise _unwritable(path, what, error) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def write_whole(path: Path, content: str | bytes, what: str = "") -> None:
+    """Write a text (as UTF-8) or bytes to `path`, whole or not at all; see `whole_file`."""
+    with whole_file(path, what) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_folder(folder: Path, what: str = "") -> Iterator[Path]:
+    """A new folder to write files to; once the block ends without an error, they stand in `folder`.
+
+    Each file is moved whole. Other files in `folder` stay; those of the same names are replaced.
+
+    Args:
+        folder: Where the files go; it is made where it does not exist.
+        what: What an error message calls them, such as ``the model``.
+
+    Raises:
+        NormBTError: They cannot be written there.
+    """
+    unfinished = folder / f".saving-{os.getpid()}"
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        for path in unfinished.iterdir():
+            os.replace(path, folder / path.name)
+    except OSError as error:
+        raise _unwritable(folder, what, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _unwritable(path: Path, what: str, error: OSError) -> NormBTError:
+    named = f"{what} to {path}" if what else path
+    return NormBTError(f"cannot write {named} ({error.strerror or error}): free space, or choose another place")
