@@ -516,22 +516,31 @@ def _export(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _add_app(commands: Any) -> None:
-    parser = _command(commands, "app", _app, "open a page that shows single pairs through the eyes of a reward model")
+    parser = _command(commands, "app", _app, "open a page that shows pairs through the eyes of reward models")
     parser.add_argument(
         "--model",
         action="append",
         default=[],
         metavar="DIR",
-        help="a reward model; repeat to compare (default: the demo's)",
+        help="a reward model: name, folder or Hugging Face id; repeat for more (default: the demo's)",
     )
+    parser.add_argument(
+        "--compare", action="append", default=[], metavar="DIR", help="the model that is shown beside the first"
+    )
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where the Training tab looks (default: runs)")
     parser.add_argument("--port", type=_positive, help="default: the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="also open a public address, as Colab needs")
+    parser.add_argument(
+        "--allow-models", action="store_true", help="visitors may name a folder or Hugging Face id of their own"
+    )
 
 
 def _app(options: argparse.Namespace, rest: list[str]) -> int:
-    from normbt_lab.app import launch
+    from normbt_lab.app import Settings, launch
 
-    launch(options.model, share=options.share, port=options.port)
+    models = (*options.model[:1], *options.compare, *options.model[1:])
+    settings = Settings(models, Path(options.runs), options.allow_models)
+    launch(settings, share=options.share, port=options.port)
     return DONE
 
 

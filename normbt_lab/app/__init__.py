@@ -1,38 +1,40 @@
-"""The Gradio page: one pair of answers through the eyes of one or two reward models."""
+"""The Gradio page: pairs of answers, data sets and runs through the eyes of reward models."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from normbt_lab.app.settings import LARGEST_UPLOAD, LONGEST_QUEUE, Settings
 from normbt_lab.errors import NormBTError
 
 if TYPE_CHECKING:
     import gradio as gr
 
+__all__ = ["Settings", "build_app", "launch", "serve"]
+
 # Gradio reads it when it is imported, so it stands before any import of it: the page tells no one that it runs.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-LONGEST_QUEUE = 64
-"""Requests that may wait; the next one is told that the page is busy."""
 
-
-def build_app(models: Sequence[str] = ()) -> gr.Blocks:
-    """The page for these reward models, not yet served.
+def build_app(settings: Settings | None = None) -> gr.Blocks:
+    """The page, not yet served; nothing is loaded before the first pair is scored.
 
     Args:
-        models: Folders or hub ids. Where there are none, the two of `make demo`; where these do not exist either, the
-            page says how to get them. Nothing is loaded before the first pair is scored.
+        settings: What the owner decides. Where it names no models, the page offers those of `default_paths`; where
+            these do not exist either, it says how to get them.
 
     Raises:
         UsageError: A model is named twice.
     """
-    from normbt_lab.app.models import configured_models
+    from dataclasses import replace
+
+    from normbt_lab.app.models import default_paths
     from normbt_lab.app.page import build_page
 
-    return build_page(configured_models(models))
+    settings = settings or Settings()
+    return build_page(replace(settings, models=settings.models or default_paths()))
 
 
 def serve(demo: gr.Blocks, share: bool = False, port: int | None = None) -> None:
@@ -46,18 +48,18 @@ def serve(demo: gr.Blocks, share: bool = False, port: int | None = None) -> None
     Raises:
         NormBTError: The port is taken.
     """
-    from normbt_lab.app.style import CSS, page_theme
+    from normbt_lab.app.style import page_css, page_theme
 
-    demo.queue(default_concurrency_limit=1, max_size=LONGEST_QUEUE)
+    demo.queue(default_concurrency_limit=4, max_size=LONGEST_QUEUE)
     try:
         demo.launch(
             share=share or _in_colab(),
             server_port=port,
             theme=page_theme(),
-            css=CSS,
+            css=page_css(),
             footer_links=["api", "settings"],
             run_history=False,  # what is pasted here stays in the page, not in a list beside it
-            max_file_size="1mb",  # the page takes no files, but Gradio's upload address is always there
+            max_file_size=LARGEST_UPLOAD,
         )
     except OSError as error:
         if port is None or "port" not in str(error):
@@ -65,15 +67,15 @@ def serve(demo: gr.Blocks, share: bool = False, port: int | None = None) -> None
         raise NormBTError(f"port {port} is taken, perhaps by this page in another terminal: name another") from error
 
 
-def launch(models: Sequence[str] = (), share: bool = False, port: int | None = None) -> None:
+def launch(settings: Settings | None = None, share: bool = False, port: int | None = None) -> None:
     """Build the page and serve it: what `normbt app` runs.
 
     Args:
-        models: As `build_app` takes them.
+        settings: As `build_app` takes them.
         share: As `serve` takes it.
         port: As `serve` takes it.
     """
-    serve(build_app(models), share=share, port=port)
+    serve(build_app(settings), share=share, port=port)
 
 
 def _in_colab() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from normbt_lab.app.settings import LONGEST_TEXT
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import RejectLog
 from normbt_lab.errors import NormBTError, UsageError
@@ -17,9 +18,6 @@ from normbt_lab.scoring import ScoredPair, score_pairs
 if TYPE_CHECKING:
     from normbt_lab.model import RewardModel
     from normbt_lab.state import NormBTState
-
-LONGEST_TEXT = 20_000
-"""Characters of a prompt or an answer that the page takes: beyond what one reads, little enough for many visitors."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gradio as gr
+import plotly.graph_objects as go
 
 from normbt_lab.figures import INK
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONOSPACE = ["ui-monospace", "Menlo", "Consolas", "monospace"]
+
+TRANSPARENT = "rgba(0,0,0,0)"
 
 CSS = f"""
 .gradio-container {{ --faint: #5b6675; max-width: 1240px !important; }}
@@ -50,9 +53,22 @@ table.readings .meaning td {{
   padding: 0 0 6px; border-bottom: 1px solid var(--border-color-primary);
 }}
 table.readings th.group {{ padding-top: 18px; font-size: 1.02rem; }}
-.dark .plane :is(.infolayer, .cartesianlayer) text {{ fill: {INK["dark"]} !important; }}
-.dark .plane .gridlayer path {{ stroke: #3a414a !important; }}
+.dark .figure :is(.infolayer, .cartesianlayer) text {{ fill: {INK["dark"]} !important; }}
+.dark .figure .gridlayer path {{ stroke: #3a414a !important; }}
 """
+
+
+def page_css() -> str:
+    """The style of the whole page, each tab's own after what all share."""
+    return CSS
+
+
+def page_figure(figure: go.Figure) -> go.Figure:
+    """The figure without a background of its own, so that it reads on a light page and on a dark one.
+
+    Put it in a `gr.Plot` of class ``figure``: the style gives its text and grid the colours of a dark page there.
+    """
+    return figure.update_layout(paper_bgcolor=TRANSPARENT, plot_bgcolor=TRANSPARENT)
 
 
 def page_theme() -> gr.themes.Base:

@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from normbt_lab.app.messages import problem_html
 from normbt_lab.app.reading import Reading
 from normbt_lab.scoring import field_label
 
@@ -91,11 +92,6 @@ def readings_html(readings: Sequence[Reading], failures: Mapping[str, str], colo
     verdicts = "".join(_verdict(reading, colors[reading.model]) for reading in readings)
     notes = "".join(f'<p class="notice">{html.escape(notice)}</p>' for notice in notices)
     return f'{problems}<div class="verdicts">{verdicts}</div>{notes}{_table(readings, colors)}'
-
-
-def problem_html(message: str) -> str:
-    """A message that keeps its place in the page until the next score, and that a screen reader says aloud."""
-    return f'<p class="problem" role="alert">{html.escape(message)}</p>'
 
 
 def _verdict(reading: Reading, color: str) -> str:
