@@ -1,0 +1,86 @@
+"""The names of the shipped reward models, and the folder behind each, checked against its digests.
+
+Light on purpose: the command line asks here for names before it imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from normbt_lab.errors import NormBTError, UsageError
+
+SHIPPED_NAMES = ("smollm2-135m-bt", "smollm2-135m-normbt")
+"""Name of each reward model that comes with the package: the default backbone under either objective."""
+
+DIGESTS_FILE = "SHA256SUMS"
+"""File of a model's folder with a line per other file, in the format of ``sha256sum``."""
+
+ADAPTERS = Path(__file__).parent / "adapters"
+
+
+def is_shipped_name(name: str) -> bool:
+    """Whether this is the name of a shipped model, rather than a folder or a hub id.
+
+    Example:
+        >>> is_shipped_name("smollm2-135m-normbt"), is_shipped_name("./smollm2-135m-normbt")
+        (True, False)
+    """
+    return name in SHIPPED_NAMES
+
+
+def available_models(adapters: Path = ADAPTERS) -> list[str]:
+    """The names whose files are there.
+
+    Args:
+        adapters: Folder with one folder per model; the package's own by default.
+    """
+    return [name for name in SHIPPED_NAMES if (adapters / name / DIGESTS_FILE).is_file()]
+
+
+def shipped_folder(name: str, adapters: Path = ADAPTERS) -> Path:
+    """The folder of a shipped model, once every file in it is found to be the one that was packed.
+
+    Args:
+        name: One of `SHIPPED_NAMES`.
+        adapters: Folder with one folder per model; the package's own by default.
+
+    Raises:
+        UsageError: No shipped model has this name.
+        NormBTError: Its files are missing or damaged.
+
+    Example:
+        >>> shipped_folder("smollm2-135m-dpo")
+        Traceback (most recent call last):
+        ...
+        normbt_lab.errors.UsageError: no shipped model is called 'smollm2-135m-dpo': there are smollm2-135m-bt, smollm2-135m-normbt
+    """
+    if name not in SHIPPED_NAMES:
+        raise UsageError(f"no shipped model is called {name!r}: there are {', '.join(SHIPPED_NAMES)}")
+    folder = adapters / name
+    if not (folder / DIGESTS_FILE).is_file():
+        raise NormBTError(
+            f"the files of {name} are not in this copy of normbt-lab: install it again, or train the model "
+            "(docs/shipped_models.md has the command)"
+        )
+    for line in (folder / DIGESTS_FILE).read_text(encoding="utf-8").splitlines():
+        digest, file = line.split(maxsplit=1)
+        if not (folder / file).is_file() or sha256_of(folder / file) != digest:
+            raise NormBTError(
+                f"{file} of the shipped model {name} is missing or not the file that was packed (SHA-256 {digest}): "
+                "the installation is damaged. Run: pip install --force-reinstall --no-deps normbt-lab"
+            )
+    return folder
+
+
+def write_digests(folder: Path) -> None:
+    """Write ``SHA256SUMS`` for all files of a folder."""
+    files = sorted(path for path in folder.iterdir() if path.name != DIGESTS_FILE)
+    lines = "".join(f"{sha256_of(path)}  {path.name}\n" for path in files)
+    (folder / DIGESTS_FILE).write_text(lines, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
