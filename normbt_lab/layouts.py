@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from normbt_lab.data.batches import PairBatch, collate_pairs
-from normbt_lab.data.shared_prefix import ROW_TOKENS, collate_shared_prefix, share_prefixes
+from normbt_lab.data.length_batches import padded_slots, split_by_tokens
+from normbt_lab.data.shared_prefix import ROW_TOKENS, collate_shared_prefix, share_prefixes, shared_slots
 from normbt_lab.data.tree_mask import MaskForm
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.representations import PairOutputs, pad_token_id, pair_outputs
@@ -118,6 +119,26 @@ class Layout:
         if self.mask_form is None:
             return batch
         return share_prefixes(batch, pad_token_id, self.mask_form, self.row_tokens)
+
+    def micro_batches(self, batch: PairBatch, pad_token_id: int, max_tokens_per_batch: int | None) -> list[PairBatch]:
+        """A batch of the padded layout in this one, split so that no part needs more token slots than the budget.
+
+        Args:
+            batch: Pairs in the padded layout.
+            pad_token_id: The model's pad id.
+            max_tokens_per_batch: Token slots of a part: its pairs times the longest of them. A pair that alone has
+                more is a part of its own. None for no split.
+
+        Returns:
+            Parts of like lengths, long pairs first.
+        """
+        if max_tokens_per_batch is None:
+            return [self.of_padded(batch, pad_token_id)]
+        slots = padded_slots if self.mask_form is None else shared_slots
+        lengths = [slots(chosen, rejected) for chosen, rejected in batch.token_pairs()]
+        return [
+            self.of_padded(batch.take(part), pad_token_id) for part in split_by_tokens(lengths, max_tokens_per_batch)
+        ]
 
 
 PADDED = Layout()

@@ -1,7 +1,8 @@
 """TRL's reward trainer with a weight per pair: what differs, and only that.
 
 `NormBTConfig` and `NormBTTrainer` take the place of TRL's ``RewardConfig`` and ``RewardTrainer``; everything those
-accept works here. With ``weighting="uniform"`` the losses and the trained parameters are TRL's to the bit.
+accept works here. With ``weighting="uniform"`` and ``layout="padded"`` the losses and the trained parameters are TRL's
+to the bit.
 The loop by hand, on one screen, is in ``notebooks/01_bradley_terry.ipynb``.
 
 The running mean is fixed inside an optimizer step and updated once at its end from all pairs of the global batch, and
@@ -14,22 +15,26 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from torch import Tensor, nn
 from transformers.trainer_utils import rotate_checkpoints
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from normbt_lab.data.batches import PairBatch
+from normbt_lab.dropout import active_dropout
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.gradients.exact import PairGradients, gradient_norms, gradients_of_forward
 from normbt_lab.gradients.recording import recorded_calls
 from normbt_lab.gradients.weighted_loss import weighted_loss
+from normbt_lab.layouts import LAYOUTS, PADDED, Layout, choose_layout
 from normbt_lab.model import HEAD_CONFIG
 from normbt_lab.objectives import OBJECTIVES, PairObjective, bradley_terry, reward_centering
 from normbt_lab.representations import PairOutputs, outputs_from_tap, pad_token_id, score_head, tapped_score_head
@@ -44,6 +49,7 @@ CHOICES = {
     "ema_order": ("use_then_update", "update_then_use"),
     "ema_scope": ("step", "micro"),
     "weight_norm": (None, "mean1"),
+    "layout": LAYOUTS,
 }
 """Arguments with a closed list of values, default first."""
 
@@ -68,6 +74,10 @@ class NormBTConfig(RewardConfig):
             depend on the split (there to show just that).
         weight_norm: ``mean1`` divides the weights by their mean over the global batch: re-weighting without a larger
         step.
+        layout: ``auto`` computes what chosen and rejected share once, where the model supports it and a check on a few
+            pairs of this run agrees (`normbt_lab.layouts`); ``shared_prefix`` insists on it; ``padded`` is TRL's.
+        max_tokens_per_batch: Token slots of one pass through the model. The pairs of a device batch are split by length
+            into as many passes as that takes; the optimizer step is the same. None for one pass per device batch.
         pure_bf16: The paper's setting: parameters and updates in bfloat16, without float32 master weights. It loses
             small updates.
 
@@ -85,6 +95,8 @@ class NormBTConfig(RewardConfig):
     ema_order: str = field(default="use_then_update", metadata={"help": "Use the mean before or after updating it."})
     ema_scope: str = field(default="step", metadata={"help": "Update per optimizer step or per micro-batch."})
     weight_norm: str | None = field(default=None, metadata={"help": "mean1: weights average 1 in each batch."})
+    layout: str = field(default="auto", metadata={"help": "Compute what both responses share once."})
+    max_tokens_per_batch: int | None = field(default=None, metadata={"help": "Token slots of one pass."})
     pure_bf16: bool = field(default=False, metadata={"help": "bfloat16 parameters without float32 masters."})
 
     def __post_init__(self) -> None:
@@ -100,6 +112,8 @@ class NormBTConfig(RewardConfig):
         self._require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 0.5, "0 to below 0.5")
         self._require("norm_eps", self.norm_eps, self.norm_eps >= 0, "0 or more")
         self._require("max_weight", self.max_weight, self.max_weight is None or self.max_weight > 0, "above 0")
+        budget = self.max_tokens_per_batch
+        self._require("max_tokens_per_batch", budget, budget is None or budget >= 1, "1 or more")
         self._require("ema_beta", self.ema_beta, self.ema_beta is None or 0 <= self.ema_beta <= 1, "0 to 1")
 
     @staticmethod
@@ -124,6 +138,7 @@ class PairCollator(DataCollatorForPreference):
 class StepRecord:
     """What one optimizer step has seen so far, over all its micro-batches on this process."""
 
+    rewards: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     quantities: list[Tensor] = field(default_factory=list)
     distances: list[Tensor] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
@@ -173,6 +188,7 @@ class NormBTTrainer(RewardTrainer):
         if self._weighting.needs_gradients:
             self._require_exact_gradients()
         self.objective = self._choose_objective()
+        self.layout = self._choose_layout()
         self.running_mean = RunningMean(beta=1.0 if args.ema_beta is None else args.ema_beta)
         self._step = StepRecord()
         self._weight_scale = 1.0
@@ -197,6 +213,36 @@ class NormBTTrainer(RewardTrainer):
             )
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise UsageError('weighting="exact" needs whole parameters on each process: use DDP, not FSDP or DeepSpeed')
+
+    def _choose_layout(self) -> Layout:
+        """The layout of the run, after a check on two of its pairs."""
+        wish = self.args.layout
+        obstacle = self._obstacle_to_shared_prefixes()
+        if obstacle and wish == "shared_prefix":
+            raise UsageError(f'no layout="shared_prefix" here: {obstacle}. Use layout="auto" or "padded".')
+        if obstacle and wish == "auto":
+            logger.warning("Padded layout: %s.", obstacle)
+        dataset = self.train_dataset if self.train_dataset is not None else self.eval_dataset
+        if obstacle or wish == "padded" or not isinstance(dataset, Dataset | IterableDataset):
+            return PADDED
+        sample = self.data_collator(list(islice(dataset, 2)))
+        device = self.model.device
+        inputs = {name: value.to(device) for name, value in sample.items() if isinstance(value, Tensor)}
+        return choose_layout(self.model, PairBatch.from_padded(inputs, pad_token_id(self.model)), wish)
+
+    def _obstacle_to_shared_prefixes(self) -> str | None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return "under FSDP and DeepSpeed the layouts cannot be compared before the run"
+        dropout = active_dropout(self.model)
+        if dropout:
+            name, rate = next(iter(dropout.items()))
+            return f"dropout is on ({name}: {rate:g}), and a shared prefix would be dropped out once for both responses"
+        return None
+
+    def _batches(self, inputs: dict[str, Any]) -> list[PairBatch]:
+        """The pairs of the collator's batch in the layout of the run, split where they exceed the token budget."""
+        pad = pad_token_id(self.model)
+        return self.layout.micro_batches(PairBatch.from_padded(inputs, pad), pad, self.args.max_tokens_per_batch)
 
     def _choose_objective(self) -> PairObjective | None:
         """The objective, or None for TRL's rule, which looks at each batch."""
@@ -238,44 +284,58 @@ class NormBTTrainer(RewardTrainer):
         return_outputs: bool = False,
         num_items_in_batch: int | None = None,
     ) -> Any:
-        """Weighted loss of one micro-batch, scaled so that micro-batches and processes add up to the global batch.
+        """Weighted loss of a batch, scaled so that micro-batches and processes add up to the global batch.
 
         Args:
             model: The model as the Trainer wraps it.
-            inputs: A batch of `PairCollator`.
-            return_outputs: Also return the model's outputs.
-            num_items_in_batch: Pairs in the global batch; None outside of training.
+            inputs: A batch of `PairCollator`; in a training step one part of it, under the key ``parts``.
+            return_outputs: Also return the rewards as ``logits``, shape (2 * pairs, 1), chosen first.
+            num_items_in_batch: Pairs in the global batch; None for this batch alone.
         """
-        batch = PairBatch.from_padded(inputs, pad_token_id(self.model))
-        mode = "train" if self.model.training else "eval"
-        if mode == "eval":
-            outputs, pairs = self._forward(model, batch)
-            loss = bradley_terry(pairs.reward_difference).mean()
-        else:
-            outputs, pairs, gradients = self._forward_with_gradients(model, batch)
-            weights = self._weigh(pairs)
-            self._record(pairs, weights, inputs)
-            loss = self._weighted_loss(pairs, weights, batch.margin, gradients) + self._centering(pairs)
-            if num_items_in_batch is not None:
-                # pairs of the global batch / pairs here: TRL's number of micro-batches where all have one size
-                loss = loss / (num_items_in_batch / (batch.pairs * self.accelerator.num_processes))
-        self._log_rewards(mode, pairs, inputs["attention_mask"])
-        return (loss, outputs) if return_outputs else loss
+        parts = inputs["parts"] if "parts" in inputs else self._batches(inputs)
+        if not self.model.training:
+            return self._evaluation_loss(model, parts, inputs["attention_mask"], return_outputs)
+        processes = self.accelerator.num_processes
+        pairs = num_items_in_batch or sum(part.pairs for part in parts) * processes
+        # pairs of the global batch / pairs here: TRL's number of micro-batches where all have one size
+        losses = [self._training_loss(model, part) / (pairs / (part.pairs * processes)) for part in parts]
+        loss = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+        return (loss, self._logits(self._step.rewards[-len(parts) :])) if return_outputs else loss
 
-    def _forward(self, model: nn.Module, batch: PairBatch) -> tuple[Any, PairOutputs]:
+    def _training_loss(self, model: nn.Module, batch: PairBatch) -> Tensor:
+        pairs, gradients = self._forward_with_gradients(model, batch)
+        weights = self._weigh(pairs)
+        self._record(pairs, weights)
+        return self._weighted_loss(pairs, weights, batch.margin, gradients) + self._centering(pairs)
+
+    def _evaluation_loss(
+        self, model: nn.Module, parts: list[PairBatch], attention_mask: Tensor, return_outputs: bool
+    ) -> Any:
+        outputs = [self._forward(model, part) for part in parts]
+        rewards = [(pairs.reward_chosen, pairs.reward_rejected) for pairs in outputs]
+        loss = bradley_terry(torch.cat([pairs.reward_difference for pairs in outputs])).mean()
+        self._log_rewards("eval", rewards, attention_mask)
+        return (loss, self._logits(rewards)) if return_outputs else loss
+
+    @staticmethod
+    def _logits(rewards: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        chosen, rejected = (torch.cat(side) for side in zip(*rewards, strict=True))
+        return {"logits": torch.cat([chosen, rejected]).unsqueeze(-1)}
+
+    def _forward(self, model: nn.Module, batch: PairBatch) -> PairOutputs:
         with tapped_score_head(model) as tapped:
-            outputs = model(**batch.model_inputs())
-        return outputs, outputs_from_tap(tapped, batch, average_pool=self._weighting.needs_average_pool)
+            model(**batch.model_inputs())
+        return outputs_from_tap(tapped, batch, average_pool=self._weighting.needs_average_pool)
 
-    def _forward_with_gradients(self, model: nn.Module, batch: PairBatch) -> tuple[Any, PairOutputs, Any]:
+    def _forward_with_gradients(self, model: nn.Module, batch: PairBatch) -> tuple[PairOutputs, PairGradients | None]:
         """A forward pass; where weights need exact gradients, with these and their norms. None otherwise."""
         if not self._weighting.needs_gradients:
-            return *self._forward(model, batch), None
+            return self._forward(model, batch), None
         with recorded_calls(self.model) as calls:
-            outputs, pairs = self._forward(model, batch)
+            pairs = self._forward(model, batch)
         gradients = gradients_of_forward(self.model, batch, pairs, calls, retain_graph=self._needs_graph)
         distance = gradients.norms.gradient_distance
-        return outputs, replace(pairs, gradient_distance=distance), gradients
+        return replace(pairs, gradient_distance=distance), gradients
 
     @property
     def _needs_graph(self) -> bool:
@@ -347,9 +407,8 @@ class NormBTTrainer(RewardTrainer):
     def _look_ahead(self, batch_samples: list[Any]) -> None:
         quantities = []
         for inputs in batch_samples:
-            batch = PairBatch.from_padded(self._prepare_inputs(inputs), pad_token_id(self.model))
             with self.compute_loss_context_manager():
-                quantities.append(self._quantity_ahead(batch))
+                quantities += [self._quantity_ahead(part) for part in self._batches(self._prepare_inputs(inputs))]
         if self.running_mean.value is None or self.args.ema_order == "update_then_use":
             self.running_mean.update(self._global_mean(quantities))
         if self.args.weight_norm == "mean1":
@@ -357,10 +416,11 @@ class NormBTTrainer(RewardTrainer):
 
     def _quantity_ahead(self, batch: PairBatch) -> Tensor:
         if self._weighting.needs_gradients:
-            # The bare model: DDP would wait for a backward pass that does not come.
             return gradient_norms(self.model, batch).gradient_distance
+        # Past DDP's wrapper, which would wait for other processes though each has a number of passes of its own.
+        is_ddp = isinstance(self.model_wrapped, nn.parallel.DistributedDataParallel)
         with torch.no_grad():
-            return self._weighting.quantity(self._forward(self.model_wrapped, batch)[1])
+            return self._weighting.quantity(self._forward(self.model if is_ddp else self.model_wrapped, batch))
 
     def _global_mean(self, values: list[Tensor]) -> float:
         """Mean over every pair of the global batch; in float64, so that the split leaves no trace in float32."""
@@ -382,7 +442,15 @@ class NormBTTrainer(RewardTrainer):
         Raises:
             NormBTError: The loss of the step is not finite. The parameters are still those before the step.
         """
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        parts = self._batches(self._prepare_inputs(inputs))
+        if "pair_index" in inputs:
+            self._step.pair_indices.append(inputs["pair_index"].cpu())
+        loss = torch.zeros((), device=self.args.device)
+        for i, part in enumerate(parts):
+            # Gradients are exchanged once, with the last part.
+            with self.accelerator.no_sync(model) if i < len(parts) - 1 else nullcontext():
+                loss = loss + super().training_step(model, {"parts": [part]}, num_items_in_batch)
+        self._log_rewards("train", self._step.rewards[-len(parts) :], inputs["attention_mask"])
         self._step.loss += loss.item()
         if self.accelerator.sync_gradients:
             self._require_finite_loss()
@@ -421,11 +489,10 @@ class NormBTTrainer(RewardTrainer):
     def _looked_ahead_and_updated(self) -> bool:
         return self.args.ema_order == "update_then_use" and self.args.weighting != "uniform"
 
-    def _record(self, pairs: PairOutputs, weights: Tensor, inputs: dict[str, Any]) -> None:
+    def _record(self, pairs: PairOutputs, weights: Tensor) -> None:
+        self._step.rewards.append((pairs.reward_chosen.detach(), pairs.reward_rejected.detach()))
         self._step.distances.append(pairs.representation_distance.detach())
         self._step.weights.append(weights)
-        if "pair_index" in inputs:
-            self._step.pair_indices.append(inputs["pair_index"].cpu())
 
     def _gather(self, values: list[Tensor]) -> Tensor:
         """One number per pair of the global batch, from every process."""
@@ -443,21 +510,23 @@ class NormBTTrainer(RewardTrainer):
     # ---- logs and checkpoints ----------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _log_rewards(self, mode: str, pairs: PairOutputs, attention_mask: Tensor) -> None:
-        """TRL's metrics, and the tie rate."""
+    def _log_rewards(self, mode: str, parts: list[tuple[Tensor, Tensor]], attention_mask: Tensor) -> None:
+        """TRL's metrics of one batch, and the tie rate."""
+        chosen, rejected = (torch.cat(side) for side in zip(*parts, strict=True))
+        reward_difference = chosen - rejected
         if mode == "train":
             tokens = self.accelerator.gather_for_metrics(attention_mask.sum()).sum().item()
             self._total_train_tokens += tokens // self._tp_size
         metrics = self._metrics[mode]
         metrics["num_tokens"] = [self._total_train_tokens]
-        rewards = self.accelerator.gather(torch.cat([pairs.reward_chosen, pairs.reward_rejected]))
+        rewards = self.accelerator.gather(torch.cat([chosen, rejected]))
         metrics["min_reward"].append(rewards.min().item())
         metrics["mean_reward"].append(rewards.mean().item())
         metrics["max_reward"].append(rewards.max().item())
         per_pair = {
-            "accuracy": (pairs.reward_difference > 0).float(),
-            "margin": pairs.reward_difference,
-            "tie_rate": (pairs.reward_difference == 0).float(),
+            "accuracy": (reward_difference > 0).float(),
+            "margin": reward_difference,
+            "tie_rate": (reward_difference == 0).float(),
         }
         for name, values in per_pair.items():
             metrics[name].append(self.accelerator.gather_for_metrics(values.mean()).mean().item())

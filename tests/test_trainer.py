@@ -69,7 +69,7 @@ def test_uniform_weights_are_trl_to_the_bit(backbone, tokenizer, tmp_path, margi
     runs = []
     for trainer, config, extra in (
         (RewardTrainer, RewardConfig, {}),
-        (NormBTTrainer, NormBTConfig, {"weighting": "uniform"}),
+        (NormBTTrainer, NormBTConfig, {"weighting": "uniform", "layout": "padded"}),
     ):
         run = make(backbone, tokenizer, tmp_path, trainer, config, pairs(margin=margin), **(changed | extra))
         run.train()

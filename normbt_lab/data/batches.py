@@ -105,6 +105,34 @@ class PairBatch:
         means = (states.float() * mask).sum(dim=1) / mask.sum(dim=1)  # (rows, hidden)
         return means[self.chosen_index[:, 0]], means[self.rejected_index[:, 0]]
 
+    def token_pairs(self) -> list[tuple[list[int], list[int]]]:
+        """Chosen and rejected token ids of each pair, without padding."""
+        rows = zip(self.input_ids.cpu(), self.attention_mask.cpu().bool(), strict=True)
+        ids = [row[is_token].tolist() for row, is_token in rows]
+        places = zip(self.chosen_index[:, 0].tolist(), self.rejected_index[:, 0].tolist(), strict=True)
+        return [(ids[chosen], ids[rejected]) for chosen, rejected in places]
+
+    def take(self, numbers: Sequence[int]) -> PairBatch:
+        """Some of the pairs as a batch of their own, without the columns that only the others need.
+
+        Example:
+            >>> batch = collate_pairs([([5, 6, 7], [5, 8]), ([5], [9])], pad_token_id=0)
+            >>> batch.take([1]).input_ids.tolist()
+            [[5], [9]]
+        """
+        chosen_index, rejected_index = self.chosen_index[numbers], self.rejected_index[numbers]
+        rows = torch.cat([chosen_index[:, 0], rejected_index[:, 0]])
+        used = self.attention_mask[rows].any(dim=0).nonzero()
+        columns = slice(int(used.min()), int(used.max()) + 1)
+        index = torch.cat([chosen_index, rejected_index])[:, 1] - columns.start  # pooled column of each row
+        index = torch.stack([torch.arange(len(rows), device=rows.device), index], dim=-1)
+        return PairBatch(
+            self.input_ids[rows, columns],
+            self.attention_mask[rows, columns],
+            *index.chunk(2),
+            None if self.margin is None else self.margin[numbers],
+        )
+
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}

@@ -135,19 +135,17 @@ def share_prefixes(
     That keeps transformers' choice of token where the pad token is also the end token: the one before the end.
 
     Args:
-        batch: A batch in the padded layout, best still on the CPU: its ids are read one by one.
+        batch: A batch in the padded layout.
         pad_token_id: Fills the slots that no pair needs.
         mask_form: How the model wants its attention mask.
         row_tokens: Token slots that pairs share; one that alone needs more gets them.
     """
-    pairs, last = [], []
-    for places in zip(batch.chosen_index.tolist(), batch.rejected_index.tolist(), strict=True):
-        columns = [batch.attention_mask[row].nonzero().squeeze(-1) for row, _ in places]
-        chosen, rejected = (batch.input_ids[row, c].tolist() for (row, _), c in zip(places, columns, strict=True))
-        pairs.append((chosen, rejected))
-        ends = [column - int(c[0]) for (_, column), c in zip(places, columns, strict=True)]
-        last.append((ends[0], ends[1]))
-    shared = _lay_out(pairs, last, pad_token_id, mask_form, batch.margin, row_tokens)
+    first = batch.attention_mask.argmax(dim=1)  # (rows,): where the text begins, whatever side the padding is on
+    end_chosen, end_rejected = (
+        (index[:, 1] - first[index[:, 0]]).tolist() for index in (batch.chosen_index, batch.rejected_index)
+    )
+    last = list(zip(end_chosen, end_rejected, strict=True))
+    shared = _lay_out(batch.token_pairs(), last, pad_token_id, mask_form, batch.margin, row_tokens)
     return shared.to(batch.input_ids.device)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from normbt_lab.doctor.finding import Finding, Severity
+from normbt_lab.dropout import active_dropout, attention_dropout
 from normbt_lab.representations import score_head
 
 if TYPE_CHECKING:
@@ -164,8 +165,7 @@ def check_dropout(model: nn.Module, disable_dropout: bool = True) -> list[Findin
         disable_dropout: TRL's argument. It reaches modules of type ``nn.Dropout``; the attention of most models keeps
             its rate in a number, which stays.
     """
-    rates = {} if disable_dropout else _module_rates(model)
-    rates.update(_attention_rates(model))
+    rates = attention_dropout(model) if disable_dropout else active_dropout(model)
     if not rates:
         return []
     name, rate = max(rates.items(), key=lambda item: item[1])
@@ -180,16 +180,3 @@ def check_dropout(model: nn.Module, disable_dropout: bool = True) -> list[Findin
             DROPOUT_LINK,
         )
     ]
-
-
-def _module_rates(model: nn.Module) -> dict[str, float]:
-    return {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout) and module.p > 0}
-
-
-def _attention_rates(model: nn.Module) -> dict[str, float]:
-    found = {}
-    for name, module in model.named_modules():
-        rate = vars(module).get("attention_dropout")
-        if isinstance(rate, float) and rate > 0:
-            found[f"{name}.attention_dropout"] = rate
-    return found
