@@ -124,13 +124,14 @@ class PairBatch:
         rows = torch.cat([chosen_index[:, 0], rejected_index[:, 0]])
         used = self.attention_mask[rows].any(dim=0).nonzero()
         columns = slice(int(used.min()), int(used.max()) + 1)
-        index = torch.cat([chosen_index, rejected_index])[:, 1] - columns.start  # pooled column of each row
-        index = torch.stack([torch.arange(len(rows), device=rows.device), index], dim=-1)
+        pooled = torch.cat([chosen_index, rejected_index])[:, 1] - columns.start
+        index = torch.stack([torch.arange(len(rows), device=rows.device), pooled], dim=-1)  # (rows, 2)
         return PairBatch(
-            self.input_ids[rows, columns],
-            self.attention_mask[rows, columns],
-            *index.chunk(2),
-            None if self.margin is None else self.margin[numbers],
+            input_ids=self.input_ids[rows, columns],
+            attention_mask=self.attention_mask[rows, columns],
+            chosen_index=index[: len(numbers)],
+            rejected_index=index[len(numbers) :],
+            margin=None if self.margin is None else self.margin[numbers],
         )
 
     def to(self, device: torch.device | str) -> Self:
