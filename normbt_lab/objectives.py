@@ -1,5 +1,7 @@
 """From rewards to loss: pure functions of the reward difference, each with its closed-form derivative.
 
+They compute in float32 at least: float16 ends at 65,504, which a margin times a loss or a square soon exceeds.
+
 A per-pair weight multiplies any of them (paper eq. 13 and the combinations of Table 2).
 Derived in ``notebooks/01_bradley_terry.ipynb``.
 """
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
+
+from normbt_lab.representations import at_least_float32
 
 Objective = Callable[[Tensor, Tensor | None, float], Tensor]
 """(reward_difference, margin, label_smoothing) -> one number per pair, all of shape (pairs,)."""
@@ -26,12 +30,12 @@ def bradley_terry(reward_difference: Tensor) -> Tensor:
         >>> bradley_terry(torch.tensor([0.0]))
         tensor([0.6931])
     """
-    return -logsigmoid(reward_difference)
+    return -_log_sigmoid(reward_difference)
 
 
 def bradley_terry_derivative(reward_difference: Tensor) -> Tensor:
     """∂L/∂d of `bradley_terry`: minus the prediction error, −1 to 0, shape (pairs,) (paper eq. 2)."""
-    return torch.sigmoid(reward_difference) - 1
+    return -_sigmoid(-reward_difference)
 
 
 def margin_inside(reward_difference: Tensor, margin: Tensor) -> Tensor:
@@ -43,12 +47,12 @@ def margin_inside(reward_difference: Tensor, margin: Tensor) -> Tensor:
         >>> margin_inside(torch.tensor([2.0]), torch.tensor([2.0]))
         tensor([0.6931])
     """
-    return -logsigmoid(reward_difference - margin)
+    return -_log_sigmoid(reward_difference - margin)
 
 
 def margin_inside_derivative(reward_difference: Tensor, margin: Tensor) -> Tensor:
     """∂L/∂d of `margin_inside`, −1 to 0, shape (pairs,)."""
-    return torch.sigmoid(reward_difference - margin) - 1
+    return -_sigmoid(margin - reward_difference)
 
 
 def margin_outside(reward_difference: Tensor, margin: Tensor) -> Tensor:
@@ -60,12 +64,12 @@ def margin_outside(reward_difference: Tensor, margin: Tensor) -> Tensor:
         >>> margin_outside(torch.tensor([0.0]), torch.tensor([2.0]))
         tensor([1.3863])
     """
-    return -margin * logsigmoid(reward_difference)
+    return -margin * _log_sigmoid(reward_difference)
 
 
 def margin_outside_derivative(reward_difference: Tensor, margin: Tensor) -> Tensor:
     """∂L/∂d of `margin_outside`, −m to 0, shape (pairs,)."""
-    return margin * (torch.sigmoid(reward_difference) - 1)
+    return -margin * _sigmoid(-reward_difference)
 
 
 def smoothed_bradley_terry(reward_difference: Tensor, label_smoothing: float = 0.1) -> Tensor:
@@ -81,12 +85,12 @@ def smoothed_bradley_terry(reward_difference: Tensor, label_smoothing: float = 0
         tensor([0.6931])
     """
     kept, given_away = 1 - label_smoothing, label_smoothing
-    return -kept * logsigmoid(reward_difference) - given_away * logsigmoid(-reward_difference)
+    return -kept * _log_sigmoid(reward_difference) - given_away * _log_sigmoid(-reward_difference)
 
 
 def smoothed_bradley_terry_derivative(reward_difference: Tensor, label_smoothing: float = 0.1) -> Tensor:
     """∂L/∂d of `smoothed_bradley_terry`, −(1 − α) to α, shape (pairs,) (paper eq. 17)."""
-    return torch.sigmoid(reward_difference) - (1 - label_smoothing)
+    return label_smoothing - _sigmoid(-reward_difference)
 
 
 @dataclass(frozen=True)
@@ -138,4 +142,13 @@ def reward_centering(reward_chosen: Tensor, reward_rejected: Tensor) -> Tensor:
         >>> reward_centering(torch.tensor([3.0]), torch.tensor([-1.0]))
         tensor([4.])
     """
-    return (reward_chosen + reward_rejected) ** 2
+    return (at_least_float32(reward_chosen) + at_least_float32(reward_rejected)) ** 2
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    """σ(x). σ(d) − 1 is written −σ(−d) everywhere: the difference rounds to 0 long before the error is nothing."""
+    return torch.sigmoid(at_least_float32(x))
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    return logsigmoid(at_least_float32(x))

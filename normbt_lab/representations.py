@@ -79,7 +79,9 @@ def representation_distance(h_chosen: Tensor, h_rejected: Tensor) -> Tensor:
     if h_chosen.shape != h_rejected.shape:
         raise ValueError(f"expected one shape, got {tuple(h_chosen.shape)} and {tuple(h_rejected.shape)}: two batches?")
     # Up to float32 before subtracting: bfloat16 has 8 significant bits, and near-identical pairs would read as 0.
-    return (at_least_float32(h_chosen) - at_least_float32(h_rejected)).norm(dim=-1)
+    difference = at_least_float32(h_chosen) - at_least_float32(h_rejected)
+    # The squares leave float32 where the distance does not: they are 0 below 1e-23 and infinite above 1e19.
+    return in_float64(difference).norm(dim=-1).to(difference.dtype)
 
 
 def score_head(model: nn.Module) -> nn.Linear:
@@ -176,3 +178,8 @@ def outputs_from_tap(tapped: TappedStates, batch: PairBatch, average_pool: bool 
 def at_least_float32(tensor: Tensor) -> Tensor:
     """The tensor in float32, or as it is in float64."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """The tensor in float64; in float32 at least on Apple's GPUs, which have no float64."""
+    return at_least_float32(tensor) if tensor.device.type == "mps" else tensor.double()

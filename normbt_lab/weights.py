@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from normbt_lab.errors import NormBTError
-from normbt_lab.representations import PairOutputs, representation_distance
+from normbt_lab.representations import PairOutputs, at_least_float32, in_float64, representation_distance
 
 
 def normbt_weight(
@@ -40,18 +40,25 @@ def normbt_weight(
         max_weight: Upper bound; None leaves the weight as it is.
 
     Returns:
-        Weights, shape (pairs,), detached.
+        Weights, shape (pairs,), detached, float32 (float64 for float64 distances).
 
     Example:
         >>> normbt_weight(torch.tensor([1.0, 2.0, 4.0]), running_mean=2.0)
         tensor([2.0000, 1.0000, 0.5000])
     """
-    return _bounded((running_mean / (distance.detach() + norm_eps)) ** norm_alpha, max_weight)
+    # float64 in between: μ/d may leave float32 where its power does not, and in float16 the ε of 1e-8 is 0.
+    ratio = running_mean / (in_float64(distance.detach()) + norm_eps)
+    return _bounded(ratio**norm_alpha, max_weight).to(at_least_float32(distance).dtype)
 
 
 def cosine_distance(outputs: PairOutputs) -> Tensor:
-    """1 − cos(h_w, h_l), 0 to 2, shape (pairs,): "Cos. sim." of Table 2 in our reading (decisions, point 17)."""
-    return 1 - torch.cosine_similarity(outputs.h_chosen, outputs.h_rejected, dim=-1)
+    """1 − cos(h_w, h_l), 0 to 2, shape (pairs,): "Cos. sim." of Table 2 in our reading (decisions, point 17).
+
+    Computed as half the squared distance of the two directions. The difference from 1 would be rounding noise for close
+    pairs, and below 0 for some, whose weight would then pull the wrong way.
+    """
+    difference = _direction(outputs.h_chosen) - _direction(outputs.h_rejected)
+    return (difference.square().sum(dim=-1) / 2).to(at_least_float32(outputs.h_chosen).dtype)
 
 
 def average_pool_distance(outputs: PairOutputs) -> Tensor:
@@ -66,8 +73,10 @@ def d_opt_score(outputs: PairOutputs) -> Tensor:
 
     Active learning prefers pairs where it is large: uncertain and far apart.
     """
-    probability = torch.sigmoid(outputs.reward_difference)
-    return probability * (1 - probability) * outputs.representation_distance**2
+    d = in_float64(outputs.reward_difference)
+    distance = outputs.representation_distance
+    # σ(−d) for 1 − σ(d), which is 0 from d = 17 on in float32.
+    return (torch.sigmoid(d) * torch.sigmoid(-d) * in_float64(distance) ** 2).to(distance.dtype)
 
 
 def gradient_distance(outputs: PairOutputs) -> Tensor:
@@ -121,7 +130,8 @@ def pair_weights(
     """
     if WEIGHTINGS[weighting].weighs_down:
         return normbt_weight(quantity, running_mean, norm_alpha, norm_eps, max_weight)
-    return _bounded((quantity.detach() / (running_mean + norm_eps)) ** norm_alpha, max_weight)
+    ratio = in_float64(quantity.detach()) / (running_mean + norm_eps)
+    return _bounded(ratio**norm_alpha, max_weight).to(at_least_float32(quantity).dtype)
 
 
 @dataclass
@@ -149,12 +159,23 @@ class RunningMean:
         Raises:
             NormBTError: The batch mean is not a finite number.
         """
-        if not math.isfinite(batch_mean):
-            raise NormBTError(
-                f"the mean distance of a batch is {batch_mean}, not a finite number: the forward pass overflowed or "
-                "the weights are damaged. Lower the learning rate, or train in bfloat16 or float32 instead of float16."
-            )
+        require_finite_mean(batch_mean)
         self.value = batch_mean if self.value is None else self.beta * self.value + (1 - self.beta) * batch_mean
+
+
+def require_finite_mean(batch_mean: float) -> None:
+    """Raise NormBTError unless the mean distance of a batch is a finite number."""
+    if not math.isfinite(batch_mean):
+        raise NormBTError(
+            f"the mean distance of a batch is {batch_mean}, not a finite number: the forward pass overflowed or "
+            "the weights are damaged. Lower the learning rate, or train in bfloat16 or float32 instead of float16."
+        )
+
+
+def _direction(h: Tensor) -> Tensor:
+    """Each representation at length 1; one of zeros stays."""
+    wide = in_float64(h)
+    return nn.functional.normalize(wide, dim=-1, eps=torch.finfo(wide.dtype).tiny)
 
 
 def _bounded(weight: Tensor, max_weight: float | None) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from normbt_lab.errors import UsageError
-from normbt_lab.representations import representation_distance
-from normbt_lab.weights import RunningMean, normbt_weight
+from normbt_lab.representations import in_float64, representation_distance
+from normbt_lab.weights import RunningMean, normbt_weight, require_finite_mean
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ def normbt_weights(
 
     Raises:
         NormBTError: A distance is not finite.
+        UsageError: There is no pair, on any process.
         ValueError: The two shapes differ.
 
     Example:
@@ -81,15 +82,19 @@ def normbt_weights(
     """
     distance = representation_distance(h_chosen, h_rejected).detach()  # (pairs,)
     # float64, so that the split into micro-batches leaves no trace in float32
-    totals = torch.stack([distance.double().sum(), torch.full_like(distance.sum(), len(distance)).double()])
+    totals = torch.stack([in_float64(distance).sum(), in_float64(torch.full_like(distance.sum(), len(distance)))])
     if sum_over_processes is not None:
         totals = sum_over_processes(totals)
     total, pairs = totals.tolist()
     pending_sum, pending_pairs = state.pending_sum + total, state.pending_pairs + pairs
+    if not pending_pairs:
+        raise UsageError("there is no pair to weigh, here or on another process: is the batch empty?")
+    step_mean = pending_sum / pending_pairs
+    require_finite_mean(step_mean)
     mean = RunningMean(state.ema_beta, state.running_mean)
-    used = pending_sum / pending_pairs if mean.value is None else mean.value
+    used = step_mean if mean.value is None else mean.value
     weights = normbt_weight(distance, used, state.norm_alpha, state.norm_eps, state.max_weight)
     if not ends_step:
         return weights, replace(state, pending_sum=pending_sum, pending_pairs=pending_pairs)
-    mean.update(pending_sum / pending_pairs)
+    mean.update(step_mean)
     return weights, replace(state, running_mean=mean.value, pending_sum=0.0, pending_pairs=0)
