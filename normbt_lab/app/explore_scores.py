@@ -7,7 +7,8 @@ pairs anew, and train a score head on them, without the model.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,20 @@ from normbt_lab.data.readers import read_pairs
 from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.errors import NormBTError
 from normbt_lab.scoring import ScoredPair, WeightRule, weight_rule
-from normbt_lab.scoring.score import batch_of, batches_of_like_length, longest_sequence, ready_pairs, records
+from normbt_lab.scoring.score import (
+    ReadyPair,
+    batch_of,
+    batches_of_like_length,
+    longest_sequence,
+    ready_pairs,
+    records,
+)
 
 if TYPE_CHECKING:
     from normbt_lab.model import RewardModel
     from normbt_lab.representations import PairOutputs
 
-MOST_PAIRS = 500
+MOST_EXPLORED = 500
 """Pairs that one visitor explores at a time: minutes on a CPU, and few megabytes of representations kept."""
 
 LONGEST_RESPONSE = 1024
@@ -35,6 +43,9 @@ NAMED_ROWS = 5
 
 BATCH_SIZE = 8
 
+UseModel = Callable[[], AbstractContextManager["RewardModel"]]
+"""Gives the model for as long as the context lasts."""
+
 
 @dataclass(frozen=True)
 class PairSource:
@@ -42,7 +53,7 @@ class PairSource:
 
     Attributes:
         name: What the page calls it.
-        pairs: Pairs, `MOST_PAIRS` at most.
+        pairs: Pairs, `MOST_EXPLORED` at most.
         notices: What a reader must know: rows that were refused, pairs beyond the limit.
     """
 
@@ -107,7 +118,7 @@ def bundled_source(split: str, limit: int) -> PairSource:
         >>> bundled_source("test", 3).name
         'bundled test'
     """
-    return PairSource(f"bundled {split.replace('_', ' ')}", load_bundled_pairs(split, limit=min(limit, MOST_PAIRS)))
+    return PairSource(f"bundled {split.replace('_', ' ')}", load_bundled_pairs(split, limit=min(limit, MOST_EXPLORED)))
 
 
 def uploaded_source(path: str | Path, limit: int) -> PairSource:
@@ -121,7 +132,7 @@ def uploaded_source(path: str | Path, limit: int) -> PairSource:
         NormBTError: It cannot be read, or holds no pair; the message calls it by its own name.
     """
     path = Path(path)
-    limit = min(limit, MOST_PAIRS)
+    limit = min(limit, MOST_EXPLORED)
     rejects = NamedRejects()
     try:
         found = list(itertools.islice(read_pairs(path, rejects=rejects), limit + 1))
@@ -140,7 +151,10 @@ def _by_own_name(message: str, path: Path) -> str:
 
 
 def explore_pairs(
-    name: str, reward_model: RewardModel, source: PairSource, on_progress: Callable[[int, int], None] | None = None
+    name: str,
+    use_model: UseModel,
+    source: PairSource,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Explored:
     """What the model makes of the pairs: one forward pass per batch for records and representations alike.
 
@@ -148,7 +162,7 @@ def explore_pairs(
 
     Args:
         name: What the page calls the model.
-        reward_model: The model.
+        use_model: Gives the model exclusively, for one batch at a time, so that others need not wait for all of them.
         source: The pairs.
         on_progress: Called with the pairs done and all of them, after each batch.
 
@@ -156,19 +170,20 @@ def explore_pairs(
         NormBTError: No pair could be scored, or a reward that is not finite.
     """
     rejects = NamedRejects()
-    longest = min(LONGEST_RESPONSE, longest_sequence(reward_model, None))
-    ready = list(ready_pairs(reward_model, source.pairs, longest, rejects))
+    with use_model() as reward_model:
+        longest = min(LONGEST_RESPONSE, longest_sequence(reward_model, None))
+        rule = weight_rule(reward_model.state)
+        ready = list(ready_pairs(reward_model, source.pairs, longest, rejects))
     if not ready:
         raise NormBTError(f"{source.name} has no pair that {name} could score: {rejects.named()}")
     scored: list[ScoredPair] = []
     parts: list[PairOutputs] = []
     for batch in batches_of_like_length(ready, BATCH_SIZE):
-        outputs = _outputs(reward_model, batch_of(reward_model, batch))
-        scored += records(batch, outputs, None)
-        parts.append(outputs)
+        with use_model() as reward_model:
+            parts.append(_outputs(reward_model, batch))
+        scored += records(batch, parts[-1], None)
         if on_progress:
             on_progress(len(scored), len(ready))
-    rule = weight_rule(reward_model.state)
     notices = [*source.notices, *_notices(name, rule, rejects, scored, longest)]
     rule = rule or WeightRule(sum(pair.representation_distance for pair in scored) / len(scored))
     order = sorted(range(len(scored)), key=lambda i: scored[i].index)
@@ -183,13 +198,13 @@ def explore_pairs(
     )
 
 
-def _outputs(reward_model: RewardModel, batch: Any) -> PairOutputs:
+def _outputs(reward_model: RewardModel, batch: Sequence[ReadyPair]) -> PairOutputs:
     import torch
 
     from normbt_lab.representations import pair_outputs
 
     with torch.no_grad():
-        outputs = pair_outputs(reward_model.model, batch, average_pool=True)
+        outputs = pair_outputs(reward_model.model, batch_of(reward_model, batch), average_pool=True)
     return replace(outputs, **{name: value.float().cpu() for name, value in vars(outputs).items() if value is not None})
 
 
@@ -202,9 +217,8 @@ def _joined(parts: Sequence[PairOutputs], order: Sequence[int]) -> PairOutputs:
 
 
 def _notices(
-    name: str, rule: WeightRule | None, rejects: NamedRejects, scored: Iterable[ScoredPair], longest: int
+    name: str, rule: WeightRule | None, rejects: NamedRejects, scored: Sequence[ScoredPair], longest: int
 ) -> list[str]:
-    scored = list(scored)
     cut = sum(pair.truncated_chosen or pair.truncated_rejected for pair in scored)
     same = sum(pair.representation_distance == 0 for pair in scored)
     found = {

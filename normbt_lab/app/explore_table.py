@@ -1,0 +1,139 @@
+"""The explored pairs as rows to filter and to sort, and one of them as text to read."""
+
+from __future__ import annotations
+
+import html
+import json
+import textwrap
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normbt_lab.errors import NormBTError
+from normbt_lab.figures import ALL, count_of_pairs
+from normbt_lab.scoring.scored_pair import own_fields
+
+if TYPE_CHECKING:
+    from normbt_lab.app.explore_scores import Explored
+    from normbt_lab.scoring.scored_pair import ScoredPair
+
+VERDICTS = ("all", "ranked right", "ranked wrong")
+
+COLUMNS = ("pair", "category", "ranked", "error", "distance", "update", "weight", "prompt")
+
+EXCERPT = 90
+"""Characters of a prompt in the table."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which of the explored pairs are shown.
+
+    Attributes:
+        categories: Shown categories.
+        verdict: One of `VERDICTS`; a tie is ranked wrong, as everywhere.
+        low: Least distance; None for no bound.
+        high: Largest distance; None for no bound.
+    """
+
+    categories: Collection[str]
+    verdict: str = VERDICTS[0]
+    low: float | None = None
+    high: float | None = None
+
+    def keeps(self, pair: ScoredPair) -> bool:
+        """Whether this pair is shown."""
+        return (
+            (pair.category or ALL) in self.categories
+            and (self.verdict == VERDICTS[0] or pair.is_correct == (self.verdict == VERDICTS[1]))
+            and (self.low is None or pair.representation_distance >= self.low)
+            and (self.high is None or pair.representation_distance <= self.high)
+        )
+
+
+def table_rows(scored: Sequence[ScoredPair]) -> list[list[str | int | float]]:
+    """One row per pair under `COLUMNS`, those first that pull hardest under Bradley-Terry."""
+    return [
+        [
+            pair.index,
+            pair.category or ALL,
+            "right" if pair.is_correct else "tie" if pair.is_tie else "wrong",
+            _rounded(pair.prediction_error),
+            _rounded(pair.representation_distance),
+            _rounded(_update(pair)),
+            _rounded(pair.weight or 0.0),
+            textwrap.shorten(pair.prompt[: 8 * EXCERPT], EXCERPT, placeholder=" ..."),
+        ]
+        for pair in sorted(scored, key=_update, reverse=True)
+    ]
+
+
+def _update(pair: ScoredPair) -> float:
+    """Norm of the pair's Bradley-Terry gradient at the score head (paper eq. 6)."""
+    return pair.prediction_error * pair.representation_distance
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits, as a number, so that a table still sorts by size."""
+    return float(f"{value:.3g}")
+
+
+def summary_html(explored: Explored, shown: Sequence[ScoredPair]) -> str:
+    """What was scored, how much of it is shown, and how right the model is on that."""
+    name, source = html.escape(explored.model), html.escape(explored.source)
+    count = f"{len(shown):,} of {count_of_pairs(len(explored.scored))}"
+    if not shown:
+        return f"<p><b>{source}</b> through <b>{name}</b>: {count} shown. Widen the filters to see some.</p>"
+    right = sum(pair.is_correct for pair in shown)
+    share = f"{right:,} of them ranked right ({100 * right / len(shown):.1f}&nbsp;%)"
+    mean = f"Running mean behind the weights: {explored.rule.running_mean:.3g}."
+    return f"<p><b>{source}</b> through <b>{name}</b>: {count} shown, {share}. {mean}</p>"
+
+
+def reading_html(pair: ScoredPair) -> str:
+    """One pair to read: its numbers in a line, then the three texts, shown as they are."""
+    ranked = "ranked right" if pair.is_correct else "a tie" if pair.is_tie else "ranked wrong"
+    numbers = {
+        "error": f"{pair.prediction_error:.3f}",
+        "distance": f"{pair.representation_distance:.3g}",
+        "update": f"{_update(pair):.3g}",
+        "weight": f"{pair.weight or 0:.3g}",
+        "reward difference": f"{pair.reward_difference:+.3f}",
+    }
+    line = "".join(f"<span>{label} <b>{value}</b></span>" for label, value in numbers.items())
+    where = f" · {html.escape(pair.origin)}" if pair.origin else ""
+    heading = f"Pair {pair.index} · {html.escape(pair.category or ALL)} · {ranked}{where}"
+    texts = "".join(
+        f"<h4>{label}</h4><pre>{html.escape(text)}</pre>"
+        for label, text in (
+            ("prompt", pair.prompt),
+            (f"chosen, reward {pair.reward_chosen:+.3f}", pair.chosen),
+            (f"rejected, reward {pair.reward_rejected:+.3f}", pair.rejected),
+        )
+        if text
+    )
+    return f'<article class="reading"><h3>{heading}</h3><p class="facts">{line}</p>{texts}</article>'
+
+
+def pair_of_index(explored: Explored, index: int) -> ScoredPair:
+    """The record of a pair that a point or a row stands for.
+
+    Raises:
+        NormBTError: There is none: the click came from an older figure.
+    """
+    for pair in explored.scored:
+        if pair.index == index:
+            return pair
+    raise NormBTError(f"there is no pair {index} among those explored last: the figure you clicked was an older one")
+
+
+def write_records(explored: Explored, folder: Path) -> Path:
+    """The scored records as JSON lines, each with the fields of its input, as ``normbt score`` writes them."""
+    path = folder / f"{Path(explored.source).stem.replace(' ', '-')}.scored.jsonl"
+    lines = [
+        json.dumps({**own_fields(pair), **scored.computed()}, ensure_ascii=False, default=str)
+        for pair, scored in zip(explored.pairs, explored.scored, strict=True)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,159 @@
+"""The weight of each explored pair on its curve, and whose update the weights make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from normbt_lab.app.weight_tab_numbers import QUANTITIES, UpdateShares, WeightSettings
+from normbt_lab.evaluation.accuracy import in_usual_order
+from normbt_lab.evaluation.tables import percent
+from normbt_lab.figures import (
+    ALL,
+    COLORS,
+    SYMBOLS,
+    capital,
+    colored,
+    faded,
+    hover_text,
+    plain_log_ticks,
+    require,
+    safe,
+    titled_figure,
+)
+
+if TYPE_CHECKING:
+    from normbt_lab.scoring.scored_pair import ScoredPair
+
+GREY = "#888888"
+
+BARS = (
+    ("of the pairs", "pairs", faded(GREY, 0.55)),
+    ("of the Bradley-Terry update", "bradley_terry", COLORS["BT"]),
+    ("of the update with these weights", "weighted", COLORS["NormBT"]),
+)
+"""Label, field of `UpdateShares` and colour of the three bars of each category."""
+
+
+def weight_curve_figure(
+    scored: Sequence[ScoredPair], quantities: np.ndarray, weights: np.ndarray, settings: WeightSettings
+) -> go.Figure:
+    """What a pair weighs by what was measured of it: the curve of these settings, and each pair on it.
+
+    Args:
+        scored: The pairs.
+        quantities: What the weighting measures of each, shape (pairs,); pairs with 0 are left out.
+        weights: Weight of each, shape (pairs,).
+        settings: How they are weighed.
+
+    Raises:
+        NormBTError: Nothing was measured above 0.
+    """
+    drawn = np.flatnonzero((quantities > 0) & (weights > 0))
+    require(len(drawn), "pairs whose two answers lie apart")
+    low, high = float(quantities[drawn].min()), float(quantities[drawn].max())
+    closest, farthest = (settings.weights(np.array([end]))[0] for end in (low, high))
+    figure = titled_figure(
+        f"The pair with the least measures {low:.3g} and weighs {closest:.3g}, that with the most "
+        f"{high:.3g} and {farthest:.3g}"
+    )
+    _add_curve(figure, low / 1.25, high * 1.25, settings)
+    categories = np.array([pair.category or ALL for pair in scored])
+    for number, (name, color) in enumerate(colored(in_usual_order(categories[drawn].tolist()))):
+        members = [int(i) for i in drawn if categories[i] == name]
+        figure.add_scatter(
+            x=quantities[members].tolist(),
+            y=weights[members].tolist(),
+            mode="markers",
+            name=safe(name),
+            marker={
+                "color": faded(color, 0.45),
+                "symbol": SYMBOLS[number % len(SYMBOLS)],
+                "size": 8,
+                "line": {"color": color, "width": 1},
+            },
+            text=[hover_text(scored[i]) for i in members],
+            hovertemplate="%{text}<br>weight here: %{y:.3g}<extra></extra>",
+        )
+    figure.add_hline(y=1, line={"dash": "dash", "width": 1, "color": GREY})
+    if low < settings.running_mean < high:
+        figure.add_vline(x=settings.running_mean, line={"dash": "dot", "width": 1, "color": GREY})
+    figure.update_xaxes(
+        title=f"{QUANTITIES[settings.weighting]}<br><span style='font-size:11px'>dotted: running mean</span>",
+        type="log",
+        range=[math.log10(low / 1.25), math.log10(high * 1.25)],
+        **_log_ticks(low, high),
+    )
+    least, most = float(weights[drawn].min()), float(weights[drawn].max())
+    figure.update_yaxes(
+        title="weight (factor on the loss)",
+        type="log",
+        range=[math.log10(min(least, 0.8) / 1.2), math.log10(max(most, 1.25) * 1.2)],
+        **_log_ticks(min(least, 0.8), max(most, 1.25)),
+    )
+    figure.update_layout(height=420, margin={"l": 56, "r": 16, "t": 20, "b": 115}, dragmode=False)
+    return figure
+
+
+def update_share_figure(shares: Mapping[str, UpdateShares]) -> go.Figure:
+    """Each category's share of the pairs, of the Bradley-Terry update, and of the update with the weights.
+
+    Args:
+        shares: Category -> its shares.
+
+    Raises:
+        NormBTError: No pairs.
+    """
+    require(shares, "scored pairs")
+    figure = titled_figure(share_finding(shares))
+    for label, field, color in BARS:
+        figure.add_bar(
+            x=[safe(name) for name in shares],
+            y=[100 * getattr(share, field) for share in shares.values()],
+            name=label,
+            marker={"color": color},
+            hovertemplate=f"%{{y:.1f}} % {label}<extra>%{{x}}</extra>",
+        )
+    figure.update_yaxes(title="share (%)", rangemode="tozero")
+    figure.update_layout(
+        height=420, margin={"l": 50, "r": 16, "t": 20, "b": 115}, bargap=0.3, bargroupgap=0.08, dragmode=False
+    )
+    return figure
+
+
+def share_finding(shares: Mapping[str, UpdateShares]) -> str:
+    """What the weights do to the category that Bradley-Terry favours most.
+
+    Example:
+        >>> share_finding({"chat": UpdateShares(0.2, 0.41, 0.22), "safety": UpdateShares(0.8, 0.59, 0.78)})
+        'Chat: 20.0 % of the pairs, 41.0 % of the Bradley-Terry update, 22.0 % with these weights'
+    """
+    if len(shares) == 1:
+        return "These pairs have no categories: all of the update is theirs"
+    name = max(shares, key=lambda category: shares[category].bradley_terry - shares[category].pairs)
+    share = shares[name]
+    before, after = percent(share.bradley_terry), percent(share.weighted)
+    return (
+        f"{capital(name)}: {percent(share.pairs)} of the pairs, {before} of the Bradley-Terry update, {after} with "
+        + ("these weights")
+    )
+
+
+def _add_curve(figure: go.Figure, low: float, high: float, settings: WeightSettings) -> None:
+    along = np.geomspace(low, high, 120)
+    figure.add_scatter(
+        x=along.tolist(),
+        y=settings.weights(along).tolist(),
+        mode="lines",
+        line={"color": COLORS["NormBT"], "width": 2.5},
+        name="these settings",
+        hovertemplate="measured %{x:.3g}: weight %{y:.3g}<extra></extra>",
+    )
+
+
+def _log_ticks(low: float, high: float) -> Mapping[str, object]:
+    return {**plain_log_ticks(True), "dtick": "D2" if high / low < 300 else 1}
