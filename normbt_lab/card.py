@@ -31,6 +31,8 @@ SETTINGS = (
     "max_steps",
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
+    "layout",
+    "max_tokens_per_batch",
     "max_grad_norm",
     "max_length",
     "bf16",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from normbt_lab.memory import CONTEXT_BYTES, GAPS, estimate_memory
@@ -28,17 +29,21 @@ def needed_memory(
     optimizer = _optimizer(config)
     if optimizer is None or config.pure_bf16:
         return None
+    pairs = config.per_device_train_batch_size
+    if config.max_tokens_per_batch is not None:
+        pairs = max(1, min(pairs, config.max_tokens_per_batch // (2 * longest)))
+    passes = math.ceil(config.per_device_train_batch_size / pairs)
     try:
         estimate = estimate_memory(
             backbone_config,
             adapter=adapter,
             precision="bfloat16" if config.bf16 else "float16" if config.fp16 else "float32",
-            pairs=config.per_device_train_batch_size,
+            pairs=pairs,
             length=longest,
             lora_r=lora_r,
             optimizer=optimizer,
             activation_checkpointing=bool(config.activation_checkpointing),
-            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            gradient_accumulation_steps=config.gradient_accumulation_steps * passes,
         )
     except (RuntimeError, NotImplementedError, TypeError, AttributeError):
         return None  # a step without numbers is more than some architectures take; all else can still be examined
