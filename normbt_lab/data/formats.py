@@ -166,7 +166,7 @@ def _unified_feedback(row: Mapping[str, Any]) -> Sides:
     conversations = {side: _conversation(row, f"conv_{side}") for side in "AB"}
     if ratings["A"] is None or ratings["B"] is None:
         raise BadRow(Reason.MISSING_FIELD, "conv_A_rating or conv_B_rating is empty")
-    margin = ratings["A"] - ratings["B"]
+    margin = _rating_difference(ratings["A"], ratings["B"])
     if margin == 0:
         raise BadRow(Reason.EQUAL_RATINGS, f"both {ratings['A']:g}")
     better, worse = ("A", "B") if margin > 0 else ("B", "A")
@@ -256,8 +256,14 @@ def _margin(row: Mapping[str, Any]) -> float | None:
     for chosen_column, rejected_column in RATING_COLUMNS:
         chosen, rejected = _number(row, chosen_column), _number(row, rejected_column)
         if chosen is not None and rejected is not None:
-            return chosen - rejected
+            return _rating_difference(chosen, rejected)
     return None
+
+
+def _rating_difference(chosen: float, rejected: float) -> float:
+    if not math.isfinite(chosen - rejected):
+        raise BadRow(Reason.BAD_MARGIN, f"the difference of the ratings {chosen:g} and {rejected:g}")
+    return chosen - rejected
 
 
 def _number(row: Mapping[str, Any], column: str) -> float | None:

@@ -11,6 +11,7 @@ import csv
 import difflib
 import gzip
 import io
+import itertools
 import json
 import re
 import sys
@@ -33,6 +34,7 @@ STDIN = "-"
 _HUB_ID = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
 _PARQUET_BATCH = 256
 _SNIFFED = 4096
+_DEEPEST = 100
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f")
 
 
@@ -156,9 +158,11 @@ def _json_record(line: bytes) -> Any:
         return BadRow(Reason.NOT_UTF8, f"byte {error.start + 1} of the line", line.decode("utf-8", "replace"))
     try:
         row = json.loads(text)
-        return _unicode_checked(row) if "\\u" in text else row
     except (ValueError, RecursionError) as error:
         return BadRow(Reason.NOT_JSON, str(error), text.rstrip("\r\n"))
+    # Two quick looks spare most rows the slow ones.
+    is_suspect = "\\u" in text or text.count("[") + text.count("{") > _DEEPEST
+    return _checked_record(row) if is_suspect else row
 
 
 def _json_rows(stream: BinaryIO, name: str) -> Rows:
@@ -169,7 +173,7 @@ def _json_rows(stream: BinaryIO, name: str) -> Rows:
         yield from _jsonl_rows(io.BytesIO(text.encode("utf-8", errors="surrogateescape")), name)
         return
     for line, row in _array_elements(text, name):
-        yield line, _unicode_checked(row)
+        yield line, _checked_record(row)
 
 
 def _array_elements(text: str, name: str) -> Rows:
@@ -202,13 +206,23 @@ def _broken_array(name: str, line: int, cause: str) -> str:
     return f"{name}:{line}: the JSON array is broken here ({cause}). Repair it, or save one record a line (.jsonl)."
 
 
-def _unicode_checked(row: Any) -> Any:
-    """The record, or a BadRow if some text in it is no valid Unicode, so that it could not be written out again."""
+def _checked_record(row: Any) -> Any:
+    """The record, or a BadRow if it could not be written out again: too deep, or some text in it is no Unicode."""
+    if _is_deeper_than(_DEEPEST, row):
+        # Each Python version has its own limit to what json writes, and all that follow recurse too.
+        return BadRow(Reason.WRONG_TYPE, f"lists or objects in each other, more than {_DEEPEST} deep")
     try:
         json.dumps(row, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         return BadRow(Reason.NOT_UTF8, "it holds bytes or escapes that are no character", row)
     return row
+
+
+def _is_deeper_than(levels: int, value: Any) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper_than(levels - 1, child) for child in children)
 
 
 def _csv_rows(stream: BinaryIO, name: str) -> Rows:
@@ -237,10 +251,10 @@ def _csv_record(header: list[str], cells: list[str]) -> Any:
         return BadRow(Reason.NOT_CSV, f"{len(cells)} cells under {len(header)} columns: an unquoted comma?", cells)
     try:
         row = {column: _csv_cell(cell) for column, cell in zip(header, cells, strict=True)}
-    except ValueError:
+    except (ValueError, RecursionError):
         detail = "a message list that is not JSON (written by pandas?): save the data as .jsonl or .parquet"
         return BadRow(Reason.NOT_JSON, detail, cells)
-    return _unicode_checked(row)
+    return _checked_record(row)
 
 
 def _csv_cell(cell: str) -> Any:
@@ -254,7 +268,7 @@ def _parquet_rows(path: Path) -> Rows:
 
     try:
         file = parquet.ParquetFile(path)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:  # ValueError: names that are not UTF-8
         raise NormBTError(f"{path} is no readable Parquet file: {_first_line(error)}") from error
 
     def rows() -> Rows:
@@ -272,13 +286,15 @@ def _parquet_rows(path: Path) -> Rows:
 
 
 def _arrow_records(batch: Any) -> list[Any]:
-    """The batch's rows; where a text in it is not UTF-8, row by row, so that only that row is lost."""
+    """The batch's rows; where a value in it can't be read, row by row, so that only that row is lost."""
     try:
         return cast(list[Any], batch.to_pylist())
-    except UnicodeDecodeError as error:
-        if batch.num_rows == 1:
+    except Exception as error:  # a date after the year 9999 and an unknown time zone each raise their own kind
+        if batch.num_rows > 1:
+            return [_arrow_records(batch.slice(index, 1))[0] for index in range(batch.num_rows)]
+        if isinstance(error, UnicodeDecodeError):
             return [BadRow(Reason.NOT_UTF8, f"byte {error.start + 1} of a text")]
-        return [_arrow_records(batch.slice(index, 1))[0] for index in range(batch.num_rows)]
+        return [BadRow(Reason.WRONG_TYPE, f"a value that Python can't hold: {_first_line(error)}")]
 
 
 def _dataset_folder_rows(folder: Path, split: str | None) -> Rows:
@@ -296,8 +312,8 @@ def _dataset_folder_rows(folder: Path, split: str | None) -> Rows:
     if isinstance(data, Dataset):
         if split is not None:
             raise UsageError(f"split={split!r} was given, but {folder} holds one data set without splits")
-        return enumerate(data, start=1)
-    return enumerate(_one_split(data, split, str(folder)), start=1)
+        return _numbered(data, str(folder))
+    return _numbered(_one_split(data, split, str(folder)), str(folder))
 
 
 def _one_split(splits: Mapping[str, Any], split: str | None, name: str) -> Iterable[Any]:
@@ -321,15 +337,20 @@ def _hub_rows(source: str, split: str | None) -> Rows:
             "Check the spelling and the network, or name a local file."
         ) from error
 
-    def rows() -> Rows:
-        number = 0
-        try:
-            for number, row in enumerate(data, start=1):
-                yield number, row
-        except Exception as error:
-            raise NormBTError(f"{source} breaks off after row {number}: {_first_line(error)}") from error
+    return _numbered(data, source)
 
-    return rows()
+
+def _numbered(data: Iterable[Any], name: str) -> Rows:
+    """The rows of a data set with their numbers; what goes wrong while they are read has as many kinds as sources."""
+    rows = iter(data)
+    for number in itertools.count(1):
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise NormBTError(f"{name} breaks off after row {number - 1}: {_first_line(error)}") from error
+        yield number, row
 
 
 def _first_line(error: Exception) -> str:
