@@ -8,9 +8,10 @@ padded layout, the reference.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +82,7 @@ class Layout:
 
     Attributes:
         mask_form: How the model wants its attention mask in shared-prefix rows; None for the padded layout.
-        row_tokens: Token slots that pairs share in a row.
+        row_tokens: Most token slots that pairs share in a row.
     """
 
     mask_form: MaskForm | None = None
@@ -91,6 +92,10 @@ class Layout:
     def name(self) -> str:
         """``shared_prefix`` or ``padded``."""
         return "padded" if self.mask_form is None else "shared_prefix"
+
+    def slots(self, chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> int:
+        """Token slots of a pair, with the padding to its own longer response."""
+        return (padded_slots if self.mask_form is None else shared_slots)(chosen_ids, rejected_ids)
 
     def collate(
         self,
@@ -134,8 +139,7 @@ class Layout:
         """
         if max_tokens_per_batch is None:
             return [self.of_padded(batch, pad_token_id)]
-        slots = padded_slots if self.mask_form is None else shared_slots
-        lengths = [slots(chosen, rejected) for chosen, rejected in batch.token_pairs()]
+        lengths = [self.slots(chosen, rejected) for chosen, rejected in batch.token_pairs()]
         return [
             self.of_padded(batch.take(part), pad_token_id) for part in split_by_tokens(lengths, max_tokens_per_batch)
         ]
@@ -156,7 +160,7 @@ def choose_layout(
         model: A sequence classifier with one label, plain or wrapped by PEFT, on its device.
         sample: A few pairs in the padded layout, on the model's device, to compute both ways.
         layout: One of `LAYOUTS`. ``auto`` falls back to the padded layout with one line in the log.
-        row_tokens: Token slots that pairs share in a row.
+        row_tokens: Most token slots that pairs share in a row.
 
     Raises:
         UsageError: `layout` is not a layout, or ``shared_prefix`` was asked for and the model does not support it.
@@ -191,6 +195,36 @@ def choose_layout(
         raise NormBTError(f"{apart}: this model does not honour the attention mask or positions. Use layout padded.")
     logger.warning("Padded layout: %s.", apart)
     return PADDED
+
+
+_chosen: WeakKeyDictionary[nn.Module, dict[tuple[str, MaskForm | None], Layout]] = WeakKeyDictionary()
+
+
+def choose_layout_once(model: nn.Module, sample: Callable[[], PairBatch], layout: str = "auto") -> Layout:
+    """`choose_layout` for those who score again and again: one check and one line in the log per model.
+
+    A model whose attention was exchanged in the meantime is checked again.
+
+    Args:
+        model: As in `choose_layout`.
+        sample: Makes the few pairs to compute both ways, when they are needed.
+        layout: As in `choose_layout`.
+    """
+    known = _chosen.setdefault(model, {})
+    key = _layout_key(model, layout)
+    if key not in known:
+        known[key] = choose_layout(model, sample(), layout)
+    return known[key]
+
+
+def layout_used(model: nn.Module, layout: str = "auto") -> str | None:
+    """Name of the layout that `choose_layout_once` found for a model; None before it was asked."""
+    found = _chosen.get(model, {}).get(_layout_key(model, layout))
+    return found.name if found else None
+
+
+def _layout_key(model: nn.Module, layout: str) -> tuple[str, MaskForm | None]:
+    return layout, mask_form(model) if supports_shared_prefix(model).ok else None
 
 
 def supports_shared_prefix(model: Any) -> Support:

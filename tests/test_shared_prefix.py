@@ -143,9 +143,11 @@ def test_a_row_holds_the_prefix_once_and_positions_start_again():
 
 
 def test_pairs_that_fit_share_a_row_and_do_not_see_each_other():
-    batch = collate_shared_prefix([([5, 6], [5, 7]), ([8, 9], [8, 3])], PAD, MaskForm(additive=False), row_tokens=6)
-    assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9, 3]]
-    mask = tree_mask(batch.pair_of_slot, batch.branch, batch.position_ids)[0, 0]
+    """The first pair fills a row of 6 slots; the others have 3 each and share one."""
+    pairs = [([5, 6, 7, 8], [5, 9, 4]), ([5, 6], [5, 7]), ([8, 9], [8, 3])]
+    batch = collate_shared_prefix(pairs, PAD, MaskForm(additive=False))
+    assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9, 4], [5, 6, 7, 8, 9, 3]]
+    mask = tree_mask(batch.pair_of_slot, batch.branch, batch.position_ids)[1, 0]
     assert not mask[:3, 3:].any()
     assert not mask[3:, :3].any()
 
@@ -167,13 +169,18 @@ def test_every_pair_is_in_one_row_and_no_row_is_too_long():
         assert max(sum(lengths[pair] for pair in row) for row in rows) <= max(limit, *lengths)
 
 
-def test_sharing_and_packing_halve_the_slots_of_pairs_with_long_prefixes():
-    """40 common tokens and 10 of each: 100 slots a pair when padded, 60 shared, and 8 pairs fill a row of 480."""
+def test_sharing_takes_the_second_prefix_out():
+    """40 common tokens and 10 of each: 100 slots a pair when padded, 60 shared."""
     prefix = list(range(3, 43))
     pairs = [(prefix + [50 + i] * 10, prefix + [70 + i] * 10) for i in range(8)]
-    shared = collate_shared_prefix(pairs, PAD, MaskForm(additive=False), row_tokens=512)
-    assert shared.input_ids.shape == (1, 480)
-    assert collate_pairs(pairs, PAD).input_ids.numel() == 800
+    assert collate_shared_prefix(pairs, PAD, MaskForm(additive=False)).input_ids.numel() == 8 * 60
+    assert collate_pairs(pairs, PAD).input_ids.numel() == 8 * 100
+
+
+def test_rows_are_as_many_as_cost_least():
+    """Three rows of 600 would be a third padding; four of 100 pad 3 slots, and longer rows would cost more attention."""
+    assert pack([600, 300, 300], row_tokens=1024) == [[0], [1, 2]]
+    assert pack([100, 100, 99, 98], row_tokens=1024) == [[0], [1], [2], [3]]
 
 
 def test_each_response_keeps_a_token_of_its_own():

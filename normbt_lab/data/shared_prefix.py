@@ -14,6 +14,8 @@ Which models honour such rows is decided in `normbt_lab.layouts`.
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +26,12 @@ from torch import Tensor
 from normbt_lab.data.batches import PairBatch, require_responses
 from normbt_lab.data.tree_mask import CHOSEN, PADDING, PREFIX, REJECTED, MaskForm
 
-ROW_TOKENS = 256
-"""Token slots of a row, unless one pair alone needs more. Longer rows waste attention on pairs that must not see each
-other, shorter ones waste slots on padding: in training on a CPU at width 576, a slot costs 1 + row length / 2200, and
-of rows of 256, 512, 1024 and 2048 slots the shortest were the fastest."""
+ROW_TOKENS = 1024
+"""Most token slots of a row, unless one pair alone needs more."""
+
+ATTENTION_LENGTH = 2200
+"""Row length at which a token's attention costs as much as the rest of its work: in training on a CPU at width 576, a
+slot costs 1 + row length / 2200."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +113,7 @@ def collate_shared_prefix(
         pad_token_id: The model's pad id. A response must not end in it: the padded layout would pool one token early.
         mask_form: How the model wants its attention mask.
         margin: Rating differences, one per pair.
-        row_tokens: Token slots that pairs share; one that alone needs more gets them.
+        row_tokens: Most token slots that pairs share; one that alone needs more gets them.
 
     Raises:
         ValueError: No pairs, or a response that is empty or ends in the pad token.
@@ -138,7 +142,7 @@ def share_prefixes(
         batch: A batch in the padded layout.
         pad_token_id: Fills the slots that no pair needs.
         mask_form: How the model wants its attention mask.
-        row_tokens: Token slots that pairs share; one that alone needs more gets them.
+        row_tokens: Most token slots that pairs share; one that alone needs more gets them.
     """
     first = batch.attention_mask.argmax(dim=1)  # (rows,): where the text begins, whatever side the padding is on
     end_chosen, end_rejected = (
@@ -177,27 +181,37 @@ def shared_slots(chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> int:
 
 
 def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
-    """Rows of pair numbers, no row longer than `row_tokens` or than the longest pair alone.
+    """Rows of pair numbers, evenly filled, as many as cost least; none longer than `row_tokens` or the longest pair.
 
-    First fit, from long to short: at most 11/9 of the fewest rows possible, and equal lengths keep their order, so the
-    result depends on the lengths only.
+    Many rows pad each pair to the longest; few rows are long and waste attention on pairs that must not see each other.
+    The result depends on the lengths only.
 
     Example:
         >>> pack([3, 9, 5, 1], row_tokens=9)
         [[1], [2, 0, 3]]
     """
     limit = max(row_tokens, *lengths)
-    rows: list[list[int]] = []
-    free: list[int] = []
+    best: list[list[int]] = []
+    lowest = math.inf
+    for count in range(math.ceil(sum(lengths) / limit), len(lengths) + 1):
+        if count * max(lengths) >= lowest:  # no row is shorter, so this many cost more already, and so do all above
+            break
+        rows, width = _evenly_filled(lengths, count)
+        cost = count * width * (1 + width / ATTENTION_LENGTH)
+        if width <= limit and cost < lowest:
+            best, lowest = rows, cost
+    return best
+
+
+def _evenly_filled(lengths: Sequence[int], count: int) -> tuple[list[list[int]], int]:
+    """So many rows, each pair from long to short in the row that is shortest so far; and the length of the longest."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    filled = [(0, row) for row in range(count)]  # a heap: the shortest row comes first
     for pair in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        row = next((row for row, space in enumerate(free) if space >= lengths[pair]), None)
-        if row is None:
-            row = len(rows)
-            rows.append([])
-            free.append(limit)
+        length, row = filled[0]
         rows[row].append(pair)
-        free[row] -= lengths[pair]
-    return rows
+        heapq.heapreplace(filled, (length + lengths[pair], row))
+    return rows, max(filled)[0]
 
 
 def _lay_out(
