@@ -137,23 +137,21 @@ class _View:
         with gr.Row():
             self.categories = gr.CheckboxGroup(label="Categories", scale=3, min_width=280, elem_id="explore-categories")
             self.verdict = gr.Radio(
-                VERDICTS, value=VERDICTS[0], label="The model", scale=2, min_width=260, elem_id="explore-verdict"
+                VERDICTS, value=VERDICTS[0], label="Ranked", scale=2, min_width=240, elem_id="explore-verdict"
             )
             self.low = gr.Number(label="Distance from", minimum=0, min_width=110, elem_id="explore-low")
             self.high = gr.Number(label="to", minimum=0, min_width=110, elem_id="explore-high")
         with gr.Row():
-            with gr.Column(scale=5, min_width=320):
-                self.places = [*figure_place("explore-plane")]
+            self.places: list[Any] = [*figure_place("explore-plane", scale=5)]
             with gr.Column(scale=4, min_width=320, elem_classes="beside"):
                 self.reading = gr.HTML(hint_html(READING_HINT), elem_classes="numbers", elem_id="explore-reading")
         with gr.Row():
-            for elem_id in ("explore-distances", "explore-errors"):
-                with gr.Column(min_width=320):
-                    self.places += figure_place(elem_id)
+            self.places += figure_place("explore-distances")
+            self.places += figure_place("explore-errors")
         self.table = gr.Dataframe(
             headers=list(COLUMNS),
             datatype=["number", "str", "str", "number", "number", "number", "number", "str"],
-            column_widths=["70px", "110px", "90px", "90px", "100px", "90px", "90px", "420px"],
+            column_widths=["70px", "110px", "90px", "90px", "100px", "90px", "90px", "560px"],
             interactive=False,
             max_height=420,
             label="The pairs shown, the hardest pull first; click a heading to sort",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,7 +18,6 @@ from normbt_lab.figures import (
     colored,
     count_of_pairs,
     faded,
-    hover_text,
     plain_log_ticks,
     require,
     safe,
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 GREY = "#888888"
 
-LEAST_MARKER, LARGEST_MARKER = 5.0, 26.0
+SMALL = "<span style='font-size:11px'>{}</span>"
+"""A note under the title of an axis."""
+
+LEAST_MARKER, LARGEST_MARKER = 5.0, 20.0
 """Diameters in pixels between which a weight is drawn."""
 
 WEIGHT_ONE = 9.0
@@ -61,13 +64,13 @@ def explore_figure(scored: Sequence[ScoredPair]) -> go.Figure:
         _add_points(figure, sorted(members, key=_weight, reverse=True), name, color, SYMBOLS[number % len(SYMBOLS)])
     figure.update_xaxes(
         title=f"{field_label('representation_distance')}<br>"
-        "<span style='font-size:11px'>larger marker: larger NormBT weight<br>dotted: equal Bradley-Terry update</span>",
+        + SMALL.format("larger marker: larger NormBT weight<br>dotted: equal Bradley-Terry update"),
         type="log",
         range=[math.log10(low), math.log10(high)],
-        **_log_ticks(low, high),
+        **spread_ticks(low, high),
     )
     figure.update_yaxes(title=field_label("prediction_error"), range=[-0.04, 1.04], dtick=0.25, zeroline=False)
-    figure.update_layout(height=520, dragmode=False, clickmode="event", margin={"l": 56, "r": 16, "t": 20, "b": 130})
+    figure.update_layout(height=520, clickmode="event", margin={"l": 56, "r": 16, "b": 130})
     return figure
 
 
@@ -103,7 +106,7 @@ def distance_histogram(scored: Sequence[ScoredPair]) -> go.Figure:
     spread = max(distances) / min(distances)
     figure = titled_figure(f"The farthest pair lies {spread:,.3g} times as far apart as the closest")
     _add_stacked_counts(figure, drawn, "representation_distance", edges)
-    figure.update_xaxes(title=field_label("representation_distance"), type="log", **_log_ticks(low, high))
+    figure.update_xaxes(title=field_label("representation_distance"), type="log", **spread_ticks(low, high))
     figure.update_xaxes(range=[math.log10(low), math.log10(high)])
     return figure
 
@@ -119,7 +122,9 @@ def error_histogram(scored: Sequence[ScoredPair]) -> go.Figure:
     figure = titled_figure(f"{right} of {count_of_pairs(len(scored))} are ranked right")
     _add_stacked_counts(figure, scored, "prediction_error", np.linspace(0, 1, BINS + 1))
     figure.add_vline(x=0.5, line={"dash": "dash", "width": 1, "color": GREY})
-    figure.update_xaxes(title=f"{field_label('prediction_error')}; beyond 0.5: ranked wrong", range=[0, 1])
+    figure.update_xaxes(
+        title=f"{field_label('prediction_error')}<br>{SMALL.format('beyond 0.5: ranked wrong')}", range=[0, 1]
+    )
     return figure
 
 
@@ -137,7 +142,7 @@ def _add_points(figure: go.Figure, pairs: Sequence[ScoredPair], name: str, color
         x=[pair.representation_distance for pair in pairs],
         y=[pair.prediction_error for pair in pairs],
         mode="markers",
-        name=f"{safe(name)} ({len(pairs):,})",
+        name=safe(name),
         marker={
             "color": faded(color, 0.4),
             "symbol": symbol,
@@ -145,7 +150,7 @@ def _add_points(figure: go.Figure, pairs: Sequence[ScoredPair], name: str, color
             "line": {"color": color, "width": 1},
         },
         customdata=[pair.index for pair in pairs],
-        text=[hover_text(pair) for pair in pairs],
+        text=[f"{short_text(pair)}<br>weight {_weight(pair):.3g}" for pair in pairs],
         hovertemplate="%{text}<extra></extra>",
     )
 
@@ -183,7 +188,7 @@ def _add_stacked_counts(figure: go.Figure, pairs: Sequence[ScoredPair], field: s
             hovertemplate="%{y} pairs from %{customdata[0]} to %{customdata[1]}",
         )
     figure.update_yaxes(title="pairs")
-    figure.update_layout(barmode="stack", height=300, margin={"l": 50, "r": 16, "t": 20, "b": 95}, dragmode=False)
+    figure.update_layout(barmode="stack", height=300, margin={"l": 50, "r": 16, "b": 95})
 
 
 def _span(distances: Sequence[float]) -> tuple[float, float]:
@@ -191,8 +196,21 @@ def _span(distances: Sequence[float]) -> tuple[float, float]:
     return min(distances) / 1.25, max(distances) * 1.25
 
 
-def _log_ticks(low: float, high: float) -> Mapping[str, object]:
-    return {**plain_log_ticks(True), "dtick": "D2" if high / low < 300 else 1}
+def spread_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a logarithmic axis from low to high: at 1, 2 and 5, or at powers of ten alone where these are many."""
+    return {**plain_log_ticks(True), **({} if high / low < 1000 else {"dtick": 1})}
+
+
+def short_text(pair: ScoredPair) -> str:
+    """What a point says before it is clicked, in lines short enough for a phone.
+
+    Texts are short here; all of the pair is read beside the figure.
+    """
+    lines = [
+        f"pair {pair.index}: {textwrap.shorten(pair.prompt[:200], 32, placeholder=' ...')}",
+        f"error {pair.prediction_error:.3g}, distance {pair.representation_distance:.3g}",
+    ]
+    return "<br>".join(map(safe, lines))
 
 
 def _distance(pair: ScoredPair) -> float:

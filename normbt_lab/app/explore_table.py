@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from normbt_lab.app.explore_scores import Explored
     from normbt_lab.scoring.scored_pair import ScoredPair
 
-VERDICTS = ("all", "ranked right", "ranked wrong")
+VERDICTS = ("all", "right", "wrong")
 
 COLUMNS = ("pair", "category", "ranked", "error", "distance", "update", "weight", "prompt")
 
@@ -87,7 +87,7 @@ def summary_html(explored: Explored, shown: Sequence[ScoredPair]) -> str:
         return f"<p><b>{source}</b> through <b>{name}</b>: {count} shown. Widen the filters to see some.</p>"
     right = sum(pair.is_correct for pair in shown)
     share = f"{right:,} of them ranked right ({100 * right / len(shown):.1f}&nbsp;%)"
-    mean = f"Running mean behind the weights: {explored.rule.running_mean:.3g}."
+    mean = f"Running mean behind the weights: {explored.rule.running_mean:#.3g}."
     return f"<p><b>{source}</b> through <b>{name}</b>: {count} shown, {share}. {mean}</p>"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from normbt_lab.app.explore_figures import GREY
 from normbt_lab.app.head_laboratory import HeadComparison
 from normbt_lab.evaluation.accuracy import Evaluation, GroupResult
 from normbt_lab.figures import ALL, COLORS, count_of_pairs, safe, titled_figure
@@ -29,19 +30,17 @@ def head_accuracy_figure(found: HeadComparison) -> go.Figure:
                 ],
                 "thickness": 1.5,
                 "width": 4,
-                "color": "#888888",
+                "color": GREY,
             },
             name=label,
             marker={"color": color},
             customdata=[[100 * end for end in group.interval] for group in groups.values()],
             hovertemplate="%{y:.1f} %, interval %{customdata[0]:.1f} to %{customdata[1]:.1f} %",
         )
-    figure.add_hline(y=50, line={"dash": "dash", "width": 1, "color": "#888888"})
+    figure.add_hline(y=50, line={"dash": "dash", "width": 1, "color": GREY})
     figure.update_yaxes(title="accuracy (%, bars: 95 % interval)", range=[0, 104], dtick=25)
-    figure.update_xaxes(title="category (held-out pairs)")
-    figure.update_layout(
-        height=420, margin={"l": 50, "r": 16, "t": 20, "b": 125}, bargap=0.3, bargroupgap=0.08, dragmode=False
-    )
+    figure.update_xaxes(title="category (held-out pairs)", tickangle=0, tickfont={"size": 12})
+    figure.update_layout(height=420, margin={"l": 50, "r": 16, "b": 115}, bargap=0.3, bargroupgap=0.08)
     return figure
 
 

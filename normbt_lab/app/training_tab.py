@@ -49,14 +49,16 @@ MOST_SHOWN = 4
 
 FIGURES: dict[str, Callable[[Mapping[str, Log]], go.Figure]] = {
     "training-loss": loss_and_accuracy_figure,
-    "training-mean": running_mean_figure,
     "training-distances": distance_percentiles_figure,
+    "training-mean": running_mean_figure,
     "training-weights": weights_figure,
 }
 
 NOTE = (
-    "Each step's own pairs, so single steps jump. Losses of differently weighted runs do not compare; accuracies do. "
-    "The running mean is tracked under Bradley-Terry too, where it changes nothing."
+    "Figures show each step's own pairs, so single steps jump; the table's training accuracy is the mean of the last "
+    "tenth of the logs. Bands hold the middle half and the middle 80 % of a step's distances. Losses of differently "
+    "weighted runs do not compare; accuracies do. The running mean is tracked under Bradley-Terry too, where it "
+    "changes nothing."
 )
 
 
@@ -77,15 +79,14 @@ def build_training_tab(settings: Settings) -> None:
             min_width=280,
             elem_id="training-runs",
         )
-        again = gr.Button("Look again", scale=0, min_width=130, elem_id="training-again")
+        again = gr.Button("Look again", scale=0, min_width=170, elem_id="training-again")
     empty = gr.Markdown(EMPTY.format(root=settings.runs), visible=not names, container=True)
     status = gr.HTML(elem_classes="numbers", elem_id="training-status")
     places: list[Any] = []
     for first in range(0, len(FIGURES), 2):
         with gr.Row():
             for elem_id in list(FIGURES)[first : first + 2]:
-                with gr.Column(min_width=320):
-                    places += figure_place(elem_id)
+                places += figure_place(elem_id)
     drawing: dict[str, Any] = {
         "fn": partial(_draw, settings.runs),
         "inputs": chosen,
@@ -151,7 +152,7 @@ def _figure(build: Callable[[Mapping[str, Log]], go.Figure], history: Mapping[st
 
 def runs_html(runs: Sequence[Run], called: Mapping[str, str]) -> str:
     """One row per run: how it weighed pairs, how long it trained, where it came to."""
-    columns = ("run", "weights", "steps", "running mean", "last training accuracy", "evaluation accuracy")
+    columns = ("run", "weights", "steps", "running mean", "training accuracy at the end", "evaluation accuracy")
     head = "".join(f'<th scope="col">{name}</th>' for name in columns)
     body = "".join(_row(run, called[run.name]) for run in runs)
     table = f'<table class="shares"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
@@ -160,7 +161,8 @@ def runs_html(runs: Sequence[Run], called: Mapping[str, str]) -> str:
 
 def _row(run: Run, called: str) -> str:
     weighting = run.state.settings.get("weighting", "unknown") if run.state else "unknown"
-    mean, accuracy, evaluated = (run.last(metric) for metric in ("running_mean", "accuracy", "eval_accuracy"))
+    mean, evaluated = run.last("running_mean"), run.last("eval_accuracy")
+    accuracy = run.at_the_end("accuracy")
     cells = (
         str(weighting),
         f"{run.steps:,}",

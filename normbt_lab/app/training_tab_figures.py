@@ -51,7 +51,7 @@ def distance_percentiles_figure(history: Mapping[str, Log]) -> go.Figure:
             y=[record["distance_mean"] for record in records],
             mode="lines" if len(steps) > 1 else "markers",
             line={"color": color, "width": 2},
-            name=f"{safe(name)}: mean, on the middle half and 80 %",
+            name=f"{safe(name)}: mean",
             hovertemplate="step %{x}: %{y:.3g}",
             row=row,
             col=1,

@@ -43,6 +43,12 @@ class Run:
         """The metric's last logged value; None where it was never logged."""
         return next((record[metric] for record in reversed(self.log) if record.get(metric) is not None), None)
 
+    def at_the_end(self, metric: str) -> float | None:
+        """Mean of the metric over the last tenth of its logs: single steps jump."""
+        values = [record[metric] for record in self.log if record.get(metric) is not None]
+        tail = values[-max(1, len(values) // 10) :]
+        return sum(tail) / len(tail) if tail else None
+
 
 def find_runs(root: Path) -> list[str]:
     """Names of the runs under a folder, the latest first; none where there is no such folder.

@@ -73,12 +73,10 @@ def build_weight_tab(settings: Settings, models: Models, explored: gr.State) -> 
     gr.Markdown(LEAD, elem_classes="lead")
     status = gr.HTML(hint_html(EMPTY), elem_classes="numbers", elem_id="weight-status")
     with gr.Column(visible=False) as content:
-        sliders = _Sliders()
-        places: list[Any] = []
         with gr.Row():
-            for elem_id in ("weight-curve", "weight-shares"):
-                with gr.Column(min_width=320):
-                    places += figure_place(elem_id)
+            with gr.Column(scale=3, min_width=280):
+                sliders = _Sliders()
+            places = [*figure_place("weight-curve", scale=4), *figure_place("weight-shares", scale=4)]
         table = gr.HTML(elem_classes="numbers", elem_id="weight-table")
         laboratory = _Laboratory()
     redrawing: dict[str, Any] = {
@@ -112,46 +110,41 @@ class _Sliders:
         self.weighting = gr.Dropdown(
             QUANTITY_CHOICES, value="normbt", label="Distance, or what takes its place", elem_id="weight-kind"
         )
-        with gr.Row():
-            self.norm_alpha = gr.Slider(
-                0,
-                2,
-                1,
-                step=0.05,
-                label="norm_alpha",
-                info="Strength: 0 is Bradley-Terry, 1 takes the distance out.",
-                min_width=220,
-                elem_id="weight-alpha",
-            )
-            self.running_mean = gr.Slider(
-                0.01,
-                10,
-                1,
-                label="running mean",
-                info="A pair at this distance weighs 1. It scales all weights alike.",
-                min_width=220,
-                elem_id="weight-mean",
-            )
-            self.norm_eps = gr.Slider(
-                -8,
-                1,
-                -8,
-                step=0.5,
-                label="norm_eps, as a power of ten",
-                info="Added to the distance: holds back the closest pairs.",
-                min_width=220,
-                elem_id="weight-eps",
-            )
-            self.max_weight = gr.Slider(
-                0,
-                20,
-                0,
-                step=0.5,
-                label="max_weight",
-                info="No pair weighs more; 0: no bound.",
-                min_width=220,
-                elem_id="weight-max",
-            )
+        self.norm_alpha = gr.Slider(
+            0,
+            2,
+            1,
+            step=0.05,
+            label="norm_alpha",
+            info="Strength: 0 is Bradley-Terry, 1 takes the distance out.",
+            elem_id="weight-alpha",
+        )
+        self.running_mean = gr.Slider(
+            0.01,
+            10,
+            1,
+            label="running mean",
+            info="A pair at this distance weighs 1. It scales all weights alike.",
+            elem_id="weight-mean",
+        )
+        self.norm_eps = gr.Slider(
+            -8,
+            1,
+            -8,
+            step=0.5,
+            label="norm_eps, as a power of ten",
+            info="Added to the distance: holds back the closest pairs.",
+            elem_id="weight-eps",
+        )
+        self.max_weight = gr.Slider(
+            0,
+            20,
+            0,
+            step=0.5,
+            label="max_weight",
+            info="No pair weighs more; 0: no bound.",
+            elem_id="weight-max",
+        )
 
     @property
     def numbers(self) -> list[gr.Slider]:
@@ -190,7 +183,7 @@ class _Laboratory:
                 min_width=90,
                 elem_id="head-seed",
             )
-            self.train = gr.Button("Train both heads", variant="primary", min_width=150, scale=0, elem_id="head-train")
+            self.train = gr.Button("Train both heads", variant="primary", min_width=210, scale=0, elem_id="head-train")
         self.message = gr.HTML(elem_classes="numbers", elem_id="head-status")
         self.place = figure_place("head-accuracy")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from normbt_lab.app.explore_figures import GREY, SMALL, short_text, spread_ticks
 from normbt_lab.app.weight_tab_numbers import QUANTITIES, UpdateShares, WeightSettings
 from normbt_lab.evaluation.accuracy import in_usual_order
 from normbt_lab.evaluation.tables import percent
@@ -19,8 +20,6 @@ from normbt_lab.figures import (
     capital,
     colored,
     faded,
-    hover_text,
-    plain_log_ticks,
     require,
     safe,
     titled_figure,
@@ -28,8 +27,6 @@ from normbt_lab.figures import (
 
 if TYPE_CHECKING:
     from normbt_lab.scoring.scored_pair import ScoredPair
-
-GREY = "#888888"
 
 BARS = (
     ("of the pairs", "pairs", faded(GREY, 0.55)),
@@ -56,11 +53,7 @@ def weight_curve_figure(
     drawn = np.flatnonzero((quantities > 0) & (weights > 0))
     require(len(drawn), "pairs whose two answers lie apart")
     low, high = float(quantities[drawn].min()), float(quantities[drawn].max())
-    closest, farthest = (settings.weights(np.array([end]))[0] for end in (low, high))
-    figure = titled_figure(
-        f"The pair with the least measures {low:.3g} and weighs {closest:.3g}, that with the most "
-        f"{high:.3g} and {farthest:.3g}"
-    )
+    figure = titled_figure(_curve_finding(low, high, settings))
     _add_curve(figure, low / 1.25, high * 1.25, settings)
     categories = np.array([pair.category or ALL for pair in scored])
     for number, (name, color) in enumerate(colored(in_usual_order(categories[drawn].tolist()))):
@@ -76,26 +69,26 @@ def weight_curve_figure(
                 "size": 8,
                 "line": {"color": color, "width": 1},
             },
-            text=[hover_text(scored[i]) for i in members],
-            hovertemplate="%{text}<br>weight here: %{y:.3g}<extra></extra>",
+            text=[short_text(scored[i]) for i in members],
+            hovertemplate="%{text}<br>weight %{y:.3g}<extra></extra>",
         )
     figure.add_hline(y=1, line={"dash": "dash", "width": 1, "color": GREY})
     if low < settings.running_mean < high:
         figure.add_vline(x=settings.running_mean, line={"dash": "dot", "width": 1, "color": GREY})
     figure.update_xaxes(
-        title=f"{QUANTITIES[settings.weighting]}<br><span style='font-size:11px'>dotted: running mean</span>",
+        title=f"{QUANTITIES[settings.weighting]}<br>{SMALL.format('dotted: running mean')}",
         type="log",
         range=[math.log10(low / 1.25), math.log10(high * 1.25)],
-        **_log_ticks(low, high),
+        **spread_ticks(low, high),
     )
     least, most = float(weights[drawn].min()), float(weights[drawn].max())
     figure.update_yaxes(
         title="weight (factor on the loss)",
         type="log",
         range=[math.log10(min(least, 0.8) / 1.2), math.log10(max(most, 1.25) * 1.2)],
-        **_log_ticks(min(least, 0.8), max(most, 1.25)),
+        **spread_ticks(min(least, 0.8), max(most, 1.25)),
     )
-    figure.update_layout(height=420, margin={"l": 56, "r": 16, "t": 20, "b": 115}, dragmode=False)
+    figure.update_layout(height=460, margin={"l": 56, "r": 16, "b": 130})
     return figure
 
 
@@ -119,9 +112,7 @@ def update_share_figure(shares: Mapping[str, UpdateShares]) -> go.Figure:
             hovertemplate=f"%{{y:.1f}} % {label}<extra>%{{x}}</extra>",
         )
     figure.update_yaxes(title="share (%)", rangemode="tozero")
-    figure.update_layout(
-        height=420, margin={"l": 50, "r": 16, "t": 20, "b": 115}, bargap=0.3, bargroupgap=0.08, dragmode=False
-    )
+    figure.update_layout(height=460, margin={"l": 50, "r": 16, "b": 115}, bargap=0.3, bargroupgap=0.08)
     return figure
 
 
@@ -143,6 +134,12 @@ def share_finding(shares: Mapping[str, UpdateShares]) -> str:
     )
 
 
+def _curve_finding(low: float, high: float, settings: WeightSettings) -> str:
+    least, most = settings.weights(np.array([low, high]))
+    ends = ("closest", "farthest") if settings.weighting != "d_opt" else ("lowest-scored", "highest-scored")
+    return f"The {ends[0]} pair ({low:.3g}) weighs {least:.3g}, the {ends[1]} ({high:.3g}) {most:.3g}"
+
+
 def _add_curve(figure: go.Figure, low: float, high: float, settings: WeightSettings) -> None:
     along = np.geomspace(low, high, 120)
     figure.add_scatter(
@@ -153,7 +150,3 @@ def _add_curve(figure: go.Figure, low: float, high: float, settings: WeightSetti
         name="these settings",
         hovertemplate="measured %{x:.3g}: weight %{y:.3g}<extra></extra>",
     )
-
-
-def _log_ticks(low: float, high: float) -> Mapping[str, object]:
-    return {**plain_log_ticks(True), "dtick": "D2" if high / low < 300 else 1}
