@@ -31,6 +31,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.quantization import compute_in_float32, four_bit, keep_four_bit_weights
 from normbt_lab.quiet import quiet_loading
 from normbt_lab.representations import score_head
+from normbt_lab.shipped.registry import SHIPPED, is_shipped_name, shipped_folder
 from normbt_lab.state import STATE_FILE, NormBTState
 from normbt_lab.whole_files import whole_folder
 
@@ -195,12 +196,12 @@ def load_classifier(
 
 
 def load_reward_model(name: str, dtype: str = "float32", device: str | None = None) -> RewardModel:
-    """A trained reward model from a folder (full or adapter) or a hub id, in evaluation mode.
+    """A trained reward model by name, from a folder (full or adapter) or a hub id, in evaluation mode.
 
     An adapter that this package trained finds its backbone by name, so a folder from another machine opens too.
 
     Args:
-        name: Folder or hub id.
+        name: ``smollm2-135m-bt`` or ``smollm2-135m-normbt``, which come with the package; a folder or hub id.
         dtype: ``float32``, ``bfloat16`` or ``float16``. The score head always runs in float32.
         device: Torch device; the GPU where there is one by default.
 
@@ -211,7 +212,7 @@ def load_reward_model(name: str, dtype: str = "float32", device: str | None = No
     if dtype not in ("float32", "bfloat16", "float16"):
         raise UsageError(f"dtype is float32, bfloat16 or float16; got {dtype!r}")
     torch_dtype = getattr(torch, dtype)
-    folder = Path(name)
+    folder = shipped_folder(name) if is_shipped_name(name) else Path(name)
     state = NormBTState.read(folder) if (folder / STATE_FILE).is_file() else None
     model: Any
     if (folder / "adapter_config.json").is_file():
@@ -219,13 +220,23 @@ def load_reward_model(name: str, dtype: str = "float32", device: str | None = No
     elif folder.is_dir() or "/" in name and not folder.is_absolute() and not name.startswith("."):
         model = load_classifier(name, dtype=torch_dtype, with_head=True)
     else:
-        raise NormBTError(f"no reward model at {name}: expected a folder written by `normbt train`, or a hub id")
-    tokenizer = AutoTokenizer.from_pretrained(name)
+        raise NormBTError(
+            f"no reward model at {name}: expected a folder written by `normbt train`, a hub id, or one that comes with "
+            f"the package: {', '.join(SHIPPED)}"
+        )
+    tokenizer = _load_tokenizer(name, folder, state)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if not getattr(model, "is_loaded_in_4bit", False):
         model = model.to(device)
     return RewardModel(model.eval(), tokenizer, name, state)
+
+
+def _load_tokenizer(name: str, folder: Path, state: NormBTState | None) -> PreTrainedTokenizerBase:
+    """The stored tokenizer, or the backbone's for an adapter that is stored without one."""
+    if state is not None and state.backbone and not (folder / "tokenizer_config.json").is_file():
+        return load_tokenizer(resolve_backbone(state.backbone["name"], state.backbone.get("num_layers")))
+    return AutoTokenizer.from_pretrained(name)
 
 
 def _load_adapter(folder: Path, dtype: torch.dtype, state: NormBTState | None) -> Any:

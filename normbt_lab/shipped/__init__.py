@@ -3,6 +3,6 @@
 ``docs/shipped_models.md`` has the commands and what was measured. Nothing here needs torch until a model is made.
 """
 
-from normbt_lab.shipped.registry import SHIPPED_NAMES, available_models, is_shipped_name, shipped_folder
+from normbt_lab.shipped.registry import SHIPPED, available_models, is_shipped_name, shipped_folder
 
-__all__ = ["SHIPPED_NAMES", "available_models", "is_shipped_name", "shipped_folder"]
+__all__ = ["SHIPPED", "available_models", "is_shipped_name", "shipped_folder"]

@@ -122,7 +122,7 @@ def evaluate_run(output: Path, sources: list[str]) -> dict[str, Any]:
 
 
 def _record_or_compare(path: Path, settings: MakeSettings, mix: Mix) -> None:
-    record = {"settings": asdict(settings), "sources": mix.sources, "sha256": mix.sha256}
+    record: dict[str, Any] = {"settings": asdict(settings), "sources": mix.sources, "sha256": mix.sha256}
     if not path.is_file():
         write_whole(path, json.dumps(record, indent=1) + "\n", "the run")
     elif (found := json.loads(path.read_text(encoding="utf-8"))) != record:

@@ -88,7 +88,7 @@ class Mix:
                 f"{len(self.pairs):,} training pairs, SHA-256 {self.sha256}",
                 *by_source,
                 f"tokens of a pair's longer side: median {longer[len(longer) // 2]}, most {longer[-1]}",
-                f"tokens of an epoch, both sides: {both:,} without padding; {shared:,} with shared prompts counted once",
+                f"tokens of an epoch, both sides: {both:,} without padding; {shared:,} with common starts counted once",
             ]
         )
 

@@ -7,16 +7,29 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 from normbt_lab.errors import NormBTError, UsageError
 
-SHIPPED_NAMES = ("smollm2-135m-bt", "smollm2-135m-normbt")
-"""Name of each reward model that comes with the package: the default backbone under either objective."""
+
+class ShippedModel(NamedTuple):
+    """What a shipped model stands on, and how its pairs were weighed."""
+
+    backbone: str
+    weighting: str
+
+
+SHIPPED = {
+    "smollm2-135m-bt": ShippedModel("smollm2-135m", "uniform"),
+    "smollm2-135m-normbt": ShippedModel("smollm2-135m", "normbt"),
+}
+"""Name of each reward model that comes with the package -> what it is."""
 
 DIGESTS_FILE = "SHA256SUMS"
 """File of a model's folder with a line per other file, in the format of ``sha256sum``."""
 
 ADAPTERS = Path(__file__).parent / "adapters"
+"""One folder per shipped model."""
 
 
 def is_shipped_name(name: str) -> bool:
@@ -26,38 +39,33 @@ def is_shipped_name(name: str) -> bool:
         >>> is_shipped_name("smollm2-135m-normbt"), is_shipped_name("./smollm2-135m-normbt")
         (True, False)
     """
-    return name in SHIPPED_NAMES
+    return name in SHIPPED
 
 
-def available_models(adapters: Path = ADAPTERS) -> list[str]:
-    """The names whose files are there.
-
-    Args:
-        adapters: Folder with one folder per model; the package's own by default.
-    """
-    return [name for name in SHIPPED_NAMES if (adapters / name / DIGESTS_FILE).is_file()]
+def available_models() -> list[str]:
+    """The names whose files are in this copy of the package."""
+    return [name for name in SHIPPED if (ADAPTERS / name / DIGESTS_FILE).is_file()]
 
 
-def shipped_folder(name: str, adapters: Path = ADAPTERS) -> Path:
+def shipped_folder(name: str) -> Path:
     """The folder of a shipped model, once every file in it is found to be the one that was packed.
 
     Args:
-        name: One of `SHIPPED_NAMES`.
-        adapters: Folder with one folder per model; the package's own by default.
+        name: A key of `SHIPPED`.
 
     Raises:
         UsageError: No shipped model has this name.
         NormBTError: Its files are missing or damaged.
 
     Example:
-        >>> shipped_folder("smollm2-135m-dpo")
+        >>> shipped_folder("smollm2-135m-dpo")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        normbt_lab.errors.UsageError: no shipped model is called 'smollm2-135m-dpo': there are smollm2-135m-bt, smollm2-135m-normbt
+        normbt_lab.errors.UsageError: no shipped model is called 'smollm2-135m-dpo': there are smollm2-135m-bt, ...
     """
-    if name not in SHIPPED_NAMES:
-        raise UsageError(f"no shipped model is called {name!r}: there are {', '.join(SHIPPED_NAMES)}")
-    folder = adapters / name
+    if name not in SHIPPED:
+        raise UsageError(f"no shipped model is called {name!r}: there are {', '.join(SHIPPED)}")
+    folder = ADAPTERS / name
     if not (folder / DIGESTS_FILE).is_file():
         raise NormBTError(
             f"the files of {name} are not in this copy of normbt-lab: install it again, or train the model "
@@ -65,7 +73,7 @@ def shipped_folder(name: str, adapters: Path = ADAPTERS) -> Path:
         )
     for line in (folder / DIGESTS_FILE).read_text(encoding="utf-8").splitlines():
         digest, file = line.split(maxsplit=1)
-        if not (folder / file).is_file() or sha256_of(folder / file) != digest:
+        if not (folder / file).is_file() or _sha256(folder / file) != digest:
             raise NormBTError(
                 f"{file} of the shipped model {name} is missing or not the file that was packed (SHA-256 {digest}): "
                 "the installation is damaged. Run: pip install --force-reinstall --no-deps normbt-lab"
@@ -74,13 +82,12 @@ def shipped_folder(name: str, adapters: Path = ADAPTERS) -> Path:
 
 
 def write_digests(folder: Path) -> None:
-    """Write ``SHA256SUMS`` for all files of a folder."""
+    """Write ``SHA256SUMS`` for all other files of a folder."""
     files = sorted(path for path in folder.iterdir() if path.name != DIGESTS_FILE)
-    lines = "".join(f"{sha256_of(path)}  {path.name}\n" for path in files)
+    lines = "".join(f"{_sha256(path)}  {path.name}\n" for path in files)
     (folder / DIGESTS_FILE).write_text(lines, encoding="utf-8")
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
