@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from normbt_lab.app.settings import LARGEST_UPLOAD, LONGEST_QUEUE, Settings
+from normbt_lab.app.settings import LARGEST_UPLOAD, LONGEST_QUEUE, MOST_VISITORS, Settings
 from normbt_lab.errors import NormBTError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def serve(demo: gr.Blocks, share: bool = False, port: int | None = None) -> None
             footer_links=["api", "settings"],
             run_history=False,  # what is pasted here stays in the page, not in a list beside it
             max_file_size=LARGEST_UPLOAD,
+            state_session_capacity=MOST_VISITORS,
         )
     except OSError as error:
         if port is None or "port" not in str(error):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from normbt_lab.app.turns import Turns
 from normbt_lab.errors import UsageError
 from normbt_lab.figures import COLORS, SPARE_COLORS
+from normbt_lab.shipped.registry import available_models
 from normbt_lab.state import STATE_FILE
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ MOST_LOADED = 4
 
 
 def default_paths() -> tuple[str, ...]:
-    """The models of a page that was given none: the demo's, where they exist."""
+    """The models of a page that was given none: the shipped ones, or else the demo's, where they exist."""
+    if shipped := available_models():
+        return tuple(shipped)
     return tuple(path for path in DEMO_MODELS if (Path(path) / STATE_FILE).is_file())
 
 
@@ -83,9 +86,9 @@ class Models:
             >>> Models(["runs/demo/normbt", "runs/mine"]).color("mine")
             '#7f8c8d'
         """
-        if name in COLORS:
-            return COLORS[name]
-        others = [other for other in self._paths if other not in COLORS]
+        if color := _own_color(name):
+            return color
+        others = [other for other in self._paths if not _own_color(other)]
         return SPARE_COLORS[others.index(name) % len(SPARE_COLORS)] if name in others else SPARE_COLORS[-1]
 
     @contextmanager
@@ -112,6 +115,12 @@ class Models:
             self._loaded[path] = load_reward_model(path)
         self._loaded.move_to_end(path)
         return self._loaded[path]
+
+
+def _own_color(name: str) -> str | None:
+    """The colour that a name has everywhere, or that of the objective which it ends in: *smollm2-135m-normbt*."""
+    ending = {"bt": "BT", "normbt": "NormBT"}.get(name.lower().rpartition("-")[2], name)
+    return COLORS.get(ending)
 
 
 def _short_name(path: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from normbt_lab.app.api import add_api
 from normbt_lab.app.models import Models
 from normbt_lab.app.pair_tab import build_pair_tab
 from normbt_lab.app.settings import Settings
@@ -27,7 +28,7 @@ def build_page(settings: Settings) -> gr.Blocks:
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Pair", id="pair"):
-                build_pair_tab(settings, models)
+                build_pair_tab(demo, models)
             explored: Any = None
             if explore := _module("explore"):
                 with gr.Tab("Explore", id="explore"):
@@ -38,6 +39,7 @@ def build_page(settings: Settings) -> gr.Blocks:
             if training := _module("training_tab"):
                 with gr.Tab("Training", id="training"):
                     training.build_training_tab(settings)
+        add_api(models)
     return demo
 
 

@@ -1,23 +1,28 @@
-"""Layout and wiring of the page; what it shows is computed by ``reading``, ``table`` and ``plane``."""
+"""The tab for single pairs: layout and wiring; what it shows is computed by the modules it imports."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
 
-from normbt_lab.app.messages import problem_html
+from normbt_lab.app.address import COPY_ADDRESS, READ_ADDRESS, WRITE_ADDRESS, Address
+from normbt_lab.app.cards import FILL_ADDRESS, SAVE_MARKDOWN, SAVE_PICTURE, card_markdown, card_svg
+from normbt_lab.app.exact import gradient_by_layer_figure, measure_pair, measured_html
+from normbt_lab.app.examples import examples
+from normbt_lab.app.explore_style import drawn, figure_place
+from normbt_lab.app.messages import hint_html, notice_html, problem_html
 from normbt_lab.app.models import Models
+from normbt_lab.app.pair_view import PairView, view_pair
 from normbt_lab.app.plane import plane_figure
-from normbt_lab.app.reading import Reading, checked_pair, read_pair
-from normbt_lab.app.settings import LONGEST_TEXT, SCORING, Settings
-from normbt_lab.app.table import readings_html
-from normbt_lab.data.bundled import CATEGORIES, load_bundled_pairs
-from normbt_lab.data.pairs import PreferencePair
-from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.app.reference import REFERENCE_PAIRS, ReferencePoints
+from normbt_lab.app.settings import BACKGROUND_WORK, LONGEST_TEXT, SCORING
+from normbt_lab.app.table import table_html, verdicts_html
+from normbt_lab.app.token_diff import token_diff_html
+from normbt_lab.app.trace_figures import along_tokens_figure, by_layer_figure
+from normbt_lab.errors import NormBTError
 
 logger = logging.getLogger(__name__)
 
@@ -31,159 +36,349 @@ With a model of your own, a folder or a Hugging Face id:
 
 ```bash
 normbt app --model runs/mine
-normbt app --model runs/bt --model runs/normbt
+normbt app --model runs/bt --compare runs/normbt
 ```
 """
 
-HINT = '<p class="hint">Choose an example, or write a pair and press Score. The first score loads the models.</p>'
+PLANE_HINT = """
+#### How hard the pair pulls
+
+A pair's Bradley-Terry update is its height times its distance; NormBT keeps the height alone. Edit an answer and score
+again: the path shows where it came from.
+"""
+
+WHERE_HINT = """
+#### Where the answers differ
+
+As the first model's tokens. Hover over one to see what the score head says there.
+"""
+
+NUMBERS_HINT = "#### Every number, and what it says"
+
+ALONG_HINT = """
+#### Along the tokens
+
+What the score head says at each token once the answers part. Only the last value of a line is the reward: the head was
+trained there alone, so the way to it is a hint, not a verdict.
+"""
+
+LAYER_HINT = """
+#### Layer by layer
+
+How far apart the two answers lie after each layer, where their rewards are read. The last point is the distance in the
+loss, relative to the length of the vectors.
+"""
+
+EXACT_HINT = """
+#### The exact gradient
+
+The distance above stands for the gradient of the score head. Over all that training moves, the gradient of the reward
+difference takes a backward pass to know (paper eq. 2): a few seconds.
+"""
+
+TAKE_HINT = """
+#### Take it with you
+
+The address of this page holds the pair and the models, so the link reopens it. The card is for a lecture or an issue.
+"""
+
+FIRST = "reasoning: code"
+"""The example that the page opens with: two short functions that one token sets apart."""
+
+NOTHING = ("none", "")
+"""The choice to compare with no second model."""
 
 
-def build_pair_tab(settings: Settings, models: Models) -> None:
-    """The tab for single pairs; without models, it says how to get them."""
-    if models.names:
-        _add_pair_view(models)
+def build_pair_tab(demo: gr.Blocks, models: Models) -> None:
+    """The tab for single pairs; without models, it says how to get them.
+
+    Args:
+        demo: The page that is being built; when it opens, its address is read.
+        models: Those of the page.
+    """
+    if models.names or models.allow_more:
+        _PairTab(demo, models)
     else:
         gr.Markdown(NO_MODELS, container=True)
-    _add_api(models)
 
 
-def _add_pair_view(models: Models) -> None:
-    examples = bundled_examples()
-    *_, first = examples.values()
-    prompt = gr.Textbox(first[0], label="Prompt", lines=2, max_lines=10)
-    with gr.Row():
-        chosen = gr.Textbox(
-            first[1], label="Chosen answer", lines=5, max_lines=16, min_width=280, elem_classes="answer"
+class _PairTab:
+    """The components of the tab, from top to bottom, and what happens when they are used."""
+
+    def __init__(self, demo: gr.Blocks, models: Models) -> None:
+        self.models = models
+        self.reference = ReferencePoints(models)
+        self.shown = gr.State()  # of this visitor alone: a PairView, None before the first score
+        self.counted = gr.State(0)
+        self.address = gr.Textbox(visible=False)
+        self._add_inputs()
+        with gr.Column(visible=False) as self.results:
+            self._add_results()
+        self._wire(demo)
+
+    # ---- layout
+
+    def _add_inputs(self) -> None:
+        pairs = examples()
+        first = pairs[FIRST]
+        self.prompt = gr.Textbox(
+            first.prompt, label="Prompt", lines=2, max_lines=10, elem_id="pair-prompt", render=False
         )
-        rejected = gr.Textbox(
-            first[2], label="Rejected answer", lines=5, max_lines=16, min_width=280, elem_classes="answer"
+        self.chosen = _answer("chosen", first.chosen)
+        self.rejected = _answer("rejected", first.rejected)
+        self.loader = gr.Examples(
+            [list(example) for example in pairs.values()],
+            [self.prompt, self.chosen, self.rejected],
+            label="Examples: one of each kind, and the paper's close pairs",
+            example_labels=list(pairs),
+            examples_per_page=len(pairs),
+            api_visibility="private",
         )
-    with gr.Row(elem_classes="actions"):
-        names = gr.CheckboxGroup(
-            models.names, value=models.names[:2], label="Models, one or two", scale=2, min_width=280
+        self.prompt.render()
+        with gr.Row():
+            self.chosen.render()
+            self.rejected.render()
+        names, allow_more = self.models.names, self.models.allow_more
+        info = "or a folder or Hugging Face id of your own" if allow_more else None
+        second = names[1] if len(names) > 1 else ""
+        with gr.Row(elem_classes="actions"):
+            self.model = gr.Dropdown(
+                names,
+                value=names[0] if names else None,
+                label="Model",
+                info=info,
+                allow_custom_value=allow_more,
+                min_width=200,
+                elem_id="pair-model",
+            )
+            self.compare = gr.Dropdown(
+                [NOTHING, *((name, name) for name in names)],
+                value=second,
+                label="beside it",
+                info=info,
+                allow_custom_value=allow_more,
+                min_width=200,
+                visible=allow_more or len(names) > 1,
+                elem_id="pair-compare",
+            )
+            self.swap = gr.Button("Swap the answers", min_width=140, elem_id="pair-swap")
+            self.score = gr.Button("Score", variant="primary", min_width=140, elem_id="pair-score")
+        gr.Markdown(
+            f"Shift+Enter in a text scores too. Of each text, the first {LONGEST_TEXT:,} characters are read.",
+            elem_classes="hint",
         )
-        swap = gr.Button("Swap the answers", min_width=140)
-        score = gr.Button("Score", variant="primary", min_width=140)
-    loader = gr.Examples(
-        list(examples.values()),
-        [prompt, chosen, rejected],
-        label="Examples, one of each kind",
-        example_labels=list(examples),
-        api_visibility="private",
+        self.message = gr.HTML(
+            hint_html("Choose an example, or write a pair and press Score. The first score loads the models."),
+            elem_classes="numbers",
+            elem_id="pair-message",
+        )
+
+    def _add_results(self) -> None:
+        gr.Markdown(PLANE_HINT, elem_classes="lead")
+        self.planes: list[tuple[gr.HTML, gr.Plot]] = []
+        with gr.Row(elem_classes="side-by-side"):
+            for number in (1, 2):
+                with gr.Column(min_width=320):
+                    self.planes.append(figure_place(f"pair-plane-{number}"))
+        self.progress = gr.HTML(elem_classes="numbers", elem_id="pair-progress")
+        gr.Markdown(WHERE_HINT, elem_classes="lead")
+        self.diff = gr.HTML(elem_classes="numbers", elem_id="pair-diff")
+        with gr.Row(elem_classes="side-by-side"):
+            with gr.Column(scale=5, min_width=320):
+                gr.Markdown(NUMBERS_HINT)
+                self.numbers = gr.HTML(elem_classes="numbers", elem_id="pair-numbers")
+            with gr.Column(scale=5, min_width=320):
+                gr.Markdown(ALONG_HINT, elem_classes="lead")
+                self.along = figure_place("pair-along")
+                gr.Markdown(LAYER_HINT, elem_classes="lead")
+                self.layers = figure_place("pair-layers")
+        gr.Markdown(EXACT_HINT, elem_classes="lead")
+        self.measure = gr.Button("Measure the exact gradient", elem_id="pair-measure", elem_classes="narrow")
+        self.exact = gr.HTML(elem_classes="numbers", elem_id="pair-exact")
+        self.exact_figure = figure_place("pair-exact-figure")
+        gr.Markdown(TAKE_HINT, elem_classes="lead")
+        with gr.Row(elem_classes="actions"):
+            self.link = gr.Button("Copy the link", min_width=140, elem_id="pair-link")
+            self.picture = gr.Button("Save as PNG", min_width=140, elem_id="pair-png")
+            self.markdown = gr.Button("Save as Markdown", min_width=140, elem_id="pair-markdown")
+        with gr.Accordion("The card", open=False):
+            self.card = gr.HTML(elem_id="pair-card", elem_classes="card")
+            self.text = gr.Textbox(
+                label="As Markdown", lines=8, max_lines=16, buttons=["copy"], interactive=False, elem_id="pair-text"
+            )
+
+    # ---- wiring
+
+    def _wire(self, demo: gr.Blocks) -> None:
+        private: dict[str, Any] = {"api_visibility": "private"}
+        pair = [self.prompt, self.chosen, self.rejected, self.model, self.compare]
+        scoring: dict[str, Any] = {
+            "fn": self._show,
+            "inputs": [*pair, self.shown],
+            "outputs": self._shown_parts,
+            "show_progress_on": [self.message],
+            **private,
+            **SCORING,
+        }
+        opened = demo.load(self._open, self.address, [*pair, self.message], js=f"{READ_ADDRESS}", **private)
+        swapped = self.swap.click(_swap, [self.chosen, self.rejected], [self.chosen, self.rejected], **private)
+        scored = [
+            event(**scoring)
+            for event in (
+                opened.then,
+                swapped.then,
+                self.loader.load_input_event.then,
+                self.score.click,
+                self.prompt.submit,
+                self.chosen.submit,
+                self.rejected.submit,
+            )
+        ]
+        for event in scored:
+            event.then(None, pair, None, js=WRITE_ADDRESS, **private).then(
+                None, self.text, self.text, js=FILL_ADDRESS, **private
+            ).then(
+                self._count,
+                [self.shown, self.counted],
+                [self.progress, self.counted],
+                trigger_mode="multiple",
+                show_progress="hidden",
+                **private,
+                **BACKGROUND_WORK,
+            )
+        self.counted.change(self._draw_planes, self.shown, _parts(*self.planes), show_progress="hidden", **private)
+        self.measure.click(
+            self._measure,
+            self.shown,
+            [self.exact, *_parts(self.exact_figure)],
+            show_progress_on=[self.exact],
+            **private,
+            **SCORING,
+        )
+        self.link.click(None, None, None, js=COPY_ADDRESS, **private)
+        self.picture.click(None, None, None, js=SAVE_PICTURE, **private)
+        self.markdown.click(None, self.text, None, js=SAVE_MARKDOWN, **private)
+
+    @property
+    def _shown_parts(self) -> list[Any]:
+        """What a score changes, in the order in which `_show` gives it."""
+        return [
+            self.shown,
+            self.message,
+            self.results,
+            self.diff,
+            self.numbers,
+            self.card,
+            self.text,
+            self.exact,
+            *_parts(*self.planes, self.along, self.layers, self.exact_figure),
+        ]
+
+    # ---- events
+
+    def _open(self, fragment: str) -> list[Any]:
+        """What the address of the page says; a model that is not here is named, and the page's own stays."""
+        given = Address.parsed(fragment or "")
+        texts = [gr.skip() if text is None else text for text in (given.prompt, given.chosen, given.rejected)]
+        chosen: list[Any] = []
+        unknown = []
+        for name in (given.model, given.compare):
+            try:
+                chosen.append(gr.skip() if name is None else name and (self.models.path(name) and name))
+            except NormBTError as error:
+                chosen.append(gr.skip())
+                unknown.append(str(error))
+        message = problem_html(f"The link asks for a model that is not here: {unknown[0]}.") if unknown else gr.skip()
+        return [*texts, *chosen, message]
+
+    def _show(
+        self, prompt: str, chosen: str, rejected: str, model: str | None, compare: str | None, before: PairView | None
+    ) -> list[Any]:
+        """What a score changes; where nothing could be scored, the message alone, and all else stays."""
+        names = [name for name in (model, compare) if name]
+        try:
+            view = view_pair(self.models, prompt, chosen, rejected, names, before)
+        except NormBTError as error:
+            return self._only(problem_html(str(error)))
+        problems = "".join(problem_html(f"{name}: {reason}") for name, reason in view.failures.items())
+        if not view.readings:
+            return self._only(problems)
+        colors = self._colors(view)
+        notices = "".join(map(notice_html, view.notices))
+        return [
+            view,
+            f"{problems}{verdicts_html(view.readings, colors)}{notices}",
+            gr.Column(visible=True),
+            token_diff_html(view.readings[0]),
+            table_html(view.readings, colors),
+            card_svg(view.readings, colors),
+            card_markdown(view.readings),
+            "",
+            *self._draw_planes(view),
+            *drawn(along_tokens_figure(view.readings, colors)),
+            *drawn(by_layer_figure(view.readings, colors)),
+            *drawn(None),
+        ]
+
+    def _only(self, message: str) -> list[Any]:
+        skipped: list[Any] = [gr.skip()] * len(self._shown_parts)
+        return [skipped[0], message, *skipped[2:]]
+
+    def _draw_planes(self, view: PairView | None) -> list[Any]:
+        """The planes of the models shown, among the reference pairs as far as these are known."""
+        figures: list[Any] = [None] * len(self.planes)
+        for number, reading in enumerate(view.readings if view else []):
+            trail = view.trail.get(reading.model, []) if view else []
+            known = self.reference.known(reading.model)
+            figures[number] = plane_figure(reading, self.models.color(reading.model), known, trail)
+        return [part for figure in figures for part in drawn(figure)]
+
+    def _count(self, view: PairView | None, counted: int) -> Iterator[tuple[Any, Any]]:
+        """Score the reference pairs of the models shown, where that is not done yet; the planes follow."""
+        for reading in view.readings if view else []:
+            if self.reference.known(reading.model):
+                continue
+            try:
+                for done in self.reference.compute(reading.model):
+                    part = f"{done} of {REFERENCE_PAIRS}"
+                    yield hint_html(f"Scoring reference pairs with {reading.model}: {part}"), gr.skip()
+            except NormBTError as error:
+                logger.warning("no reference pairs under %s: %s", reading.model, error)
+            counted += 1
+            yield "", counted
+
+    def _measure(self, view: PairView | None) -> list[Any]:
+        if view is None:
+            return [hint_html("Score a pair first."), *drawn(None)]
+        measured = []
+        try:
+            for reading in view.readings:
+                with self.models.use(reading.model) as reward_model:
+                    measured.append((reading, measure_pair(reward_model, view.pair)))
+        except NormBTError as error:
+            return [problem_html(str(error)), *drawn(None)]
+        return [measured_html(measured), *drawn(gradient_by_layer_figure(measured, self._colors(view)))]
+
+    def _colors(self, view: PairView) -> dict[str, str]:
+        return {reading.model: self.models.color(reading.model) for reading in view.readings}
+
+
+def _answer(side: str, text: str) -> gr.Textbox:
+    return gr.Textbox(
+        text,
+        label=f"{side.capitalize()} answer",
+        lines=5,
+        max_lines=16,
+        min_width=280,
+        elem_classes="answer",
+        elem_id=f"pair-{side}",
+        render=False,
     )
-    gr.Markdown(
-        f"Shift+Enter in a text scores too. Each text may have {LONGEST_TEXT:,} characters.", elem_classes="hint"
-    )
-    with gr.Row():
-        with gr.Column(scale=5, min_width=320):
-            numbers = gr.HTML(HINT, elem_classes="numbers")
-        with gr.Column(scale=4, min_width=320, elem_classes="beside"):
-            plane = gr.Plot(show_label=False, visible=False, elem_classes="figure", container=False)
-
-    def show(prompt: str, chosen: str, rejected: str, names: list[str]) -> tuple[str, gr.Plot]:
-        numbers, figure = pair_view(models, prompt, chosen, rejected, names)
-        return numbers, gr.Plot(figure, visible=figure is not None)
-
-    shown: dict[str, Any] = {
-        "fn": show,
-        "inputs": [prompt, chosen, rejected, names],
-        "outputs": [numbers, plane],
-        "api_visibility": "private",
-        **SCORING,
-    }
-    for text in (prompt, chosen, rejected):
-        text.submit(**shown)
-    score.click(**shown)
-    loader.load_input_event.then(**shown)
-    swap.click(_swap, [chosen, rejected], [chosen, rejected], api_visibility="private").then(**shown)
 
 
-def bundled_examples() -> dict[str, list[str]]:
-    """Label -> prompt, chosen, rejected: the shortest bundled pair of each kind, of those that no demo trains on."""
-    shortest: dict[str, PreferencePair] = {}
-    for category in CATEGORIES:
-        for pair in sorted(load_bundled_pairs("test", category), key=_length):
-            shortest.setdefault(f"{category}: {pair.row['subset']}", pair)
-    return {label: [str(pair.prompt), str(pair.chosen), str(pair.rejected)] for label, pair in shortest.items()}
-
-
-def _length(pair: PreferencePair) -> int:
-    return len(f"{pair.prompt}{pair.chosen}{pair.rejected}")
+def _parts(*places: tuple[gr.HTML, gr.Plot]) -> list[Any]:
+    return [part for place in places for part in place]
 
 
 def _swap(chosen: str, rejected: str) -> tuple[str, str]:
     return rejected, chosen
-
-
-def pair_view(
-    models: Models, prompt: str, chosen: str, rejected: str, names: Sequence[str]
-) -> tuple[str, go.Figure | None]:
-    """What the page shows of a pair: the numbers as HTML, or what is wrong, and the figure where there is one.
-
-    Args:
-        models: Name -> folder or hub id of all models of the page.
-        prompt: What the answers respond to.
-        chosen: The preferred answer.
-        rejected: The other one.
-        names: The models to ask, one or two.
-    """
-    try:
-        pair = checked_pair(prompt, chosen, rejected)
-        if not 1 <= len(names) <= 2:
-            raise UsageError(f"{len(names) or 'No'} models are ticked. Tick one, or two to compare.")
-    except NormBTError as error:
-        return problem_html(str(error)), None
-    readings, failures = _read_with_each(models, names, pair)
-    colors = {name: models.color(name) for name in names}
-    return readings_html(readings, failures, colors), plane_figure(readings, colors)
-
-
-def _read_with_each(models: Models, names: Sequence[str], pair: PreferencePair) -> tuple[list[Reading], dict[str, str]]:
-    """What each model makes of the pair; those that cannot read it, with the reason."""
-    readings, failures = [], {}
-    for name in names:
-        try:
-            with models.use(name) as reward_model:
-                readings.append(read_pair(name, reward_model, pair))
-        except NormBTError as error:
-            failures[name] = str(error)
-        except Exception as error:
-            # The page must go on, whatever a model folder holds; the log has the rest.
-            logger.exception("%s could not read a pair", name)
-            failures[name] = f"It failed ({type(error).__name__}). The log of the server has the details."
-    return readings, failures
-
-
-def _add_api(models: Models) -> None:
-    """The same numbers for programs, at ``/score_pair``."""
-
-    def score_pair(prompt: str, chosen: str, rejected: str, model_names: list[str] | None = None) -> list[dict]:
-        """One record of numbers per model for a prompt and two answers, like a line of `normbt score`.
-
-        Besides the fields of a scored record, each has `model`, `update_bradley_terry` and `update_normbt` (size of the
-        pair's gradient at the score head), `why_no_weight` and `notices`.
-
-            from gradio_client import Client
-
-            client = Client("http://127.0.0.1:7860")
-            client.predict("What is 2 + 2?", "4", "5", ["NormBT"], api_name="/score_pair")[0]["reward_difference"]
-
-        Args:
-            prompt: What the answers respond to.
-            chosen: The preferred answer.
-            rejected: The other one.
-            model_names: Names of models as the page shows them; all of them when left out.
-        """
-        try:
-            names = models.names if model_names is None else model_names
-            if not names:
-                raise UsageError("no reward model to score with: start with make demo, or normbt app --model DIR")
-                readings, failures = _read_with_each(models, names, checked_pair(prompt, chosen, rejected))
-        except NormBTError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        if failures:
-            message = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-            raise gr.Error(message, print_exception=False)
-        return [reading.to_json() for reading in readings]
-
-    gr.api(score_pair, api_name="score_pair", **SCORING)

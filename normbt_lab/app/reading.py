@@ -6,14 +6,16 @@ derives them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from normbt_lab.app.settings import LONGEST_TEXT
+from normbt_lab.app.trace import Trace, pooled_states, trace_of
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import RejectLog
 from normbt_lab.errors import NormBTError, UsageError
-from normbt_lab.scoring import ScoredPair, score_pairs
+from normbt_lab.scoring import ScoredPair, weight_rule
 
 if TYPE_CHECKING:
     from normbt_lab.model import RewardModel
@@ -28,11 +30,15 @@ class Reading:
         model: Name of the model on the page.
         scored: Its record of the pair.
         why_no_weight: A sentence where `scored.weight` is None, else empty.
+        trace: The pair's way through the model.
+        running_mean: Mean distance in the model's training, to which weights refer; None where it is not known.
     """
 
     model: str
     scored: ScoredPair
     why_no_weight: str = ""
+    trace: Trace | None = None
+    running_mean: float | None = None
 
     @property
     def update_bradley_terry(self) -> float:
@@ -78,25 +84,27 @@ class Reading:
         }
 
 
-def checked_pair(prompt: str, chosen: str, rejected: str) -> PreferencePair:
-    """The three texts as a pair.
+def checked_pair(prompt: str, chosen: str, rejected: str) -> tuple[PreferencePair, list[str]]:
+    """The three texts as a pair, and which of them were cut to `LONGEST_TEXT`, a sentence each.
 
     Raises:
-        UsageError: One is empty, or longer than `LONGEST_TEXT`.
+        UsageError: One is empty.
     """
+    texts, notices = [], []
     for name, text in (("prompt", prompt), ("chosen answer", chosen), ("rejected answer", rejected)):
         if not isinstance(text, str) or not text.strip():
             raise UsageError(f"The {name} is empty. A pair is a prompt and two answers to it, as text.")
+        texts.append(text[:LONGEST_TEXT])
         if len(text) > LONGEST_TEXT:
-            raise UsageError(
-                f"The {name} has {len(text):,} characters; this page takes {LONGEST_TEXT:,}. Shorten it, or score a "
-                "file: normbt score --model DIR --input PAIRS.jsonl --output SCORES.jsonl"
+            notices.append(
+                f"The {name} has {len(text):,} characters, of which this page reads the first {LONGEST_TEXT:,}. For "
+                "longer texts: normbt score --model DIR --input PAIRS.jsonl --output SCORES.jsonl"
             )
-    return PreferencePair(prompt, chosen, rejected)
+    return PreferencePair(texts[0], texts[1], texts[2]), notices
 
 
 def read_pair(name: str, reward_model: RewardModel, pair: PreferencePair) -> Reading:
-    """The reading of one pair by one model.
+    """The reading of one pair by one model, from one forward pass.
 
     Args:
         name: What the page calls the model.
@@ -106,10 +114,32 @@ def read_pair(name: str, reward_model: RewardModel, pair: PreferencePair) -> Rea
     Raises:
         NormBTError: It cannot be scored by this model; the message says why.
     """
+    import torch
+
+    from normbt_lab.representations import outputs_from_tap, tapped_score_head
+    from normbt_lab.scoring.score import batch_of, longest_sequence, ready_pairs, records
+
     rejects = RejectLog()
-    for scored in score_pairs(reward_model, [pair], rejects=rejects):
-        return Reading(name, scored, "" if scored.weight is not None else _why_no_weight(reward_model.state))
-    raise NormBTError(f"This pair cannot be scored: {', '.join(rejects.counts)}.")
+    ready = next(ready_pairs(reward_model, [pair], longest_sequence(reward_model, None), rejects), None)
+    if ready is None:
+        raise NormBTError(f"This pair cannot be scored: {', '.join(rejects.counts)}.")
+    batch = batch_of(reward_model, [ready])
+    model = reward_model.model
+    with torch.no_grad(), pooled_states(model, batch) as states, tapped_score_head(model) as tapped:
+        model(**batch.model_inputs())
+    outputs = outputs_from_tap(tapped, batch)
+    rule = weight_rule(reward_model.state)
+    (scored,) = records([ready], outputs, rule)
+    assert tapped.scores is not None  # outputs_from_tap has seen to it
+    if states:
+        states.append(torch.cat([outputs.h_chosen, outputs.h_rejected]))
+    return Reading(
+        name,
+        scored,
+        "" if rule else _why_no_weight(reward_model.state),
+        trace_of(ready.tokens, reward_model.tokenizer, tapped.scores.squeeze(-1), states),
+        rule.running_mean if rule else None,
+    )
 
 
 def _why_no_weight(state: NormBTState | None) -> str:
@@ -118,3 +148,9 @@ def _why_no_weight(state: NormBTState | None) -> str:
     if state.running_mean is None:
         return "This model has no running mean yet: its training was not begun."
     return f"This model was trained with {state.settings.get('weighting')} weights, a running mean of something else."
+
+
+def all_notices(readings: Sequence[Reading]) -> list[str]:
+    """What there is to know of these readings, and why one of them has no weight."""
+    notices = [notice for reading in readings for notice in reading.notices]
+    return notices + [f"{reading.model}: {reading.why_no_weight}" for reading in readings if reading.why_no_weight]

@@ -12,11 +12,11 @@ LONGEST_TEXT = 20_000
 LARGEST_UPLOAD = "20mb"
 """Largest file that a visitor may send."""
 
-MOST_PAIRS = 2000
-"""Pairs of an upload that are scored; the rest is left out, and the page says so."""
-
 LONGEST_QUEUE = 64
 """Requests that may wait; the next one is told that the page is busy."""
+
+MOST_VISITORS = 200
+"""Visitors whose pages are remembered; beyond it, the one who was away for longest begins anew."""
 
 SCORING: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "scoring"}
 """For events that are done in a second or two: one at a time, whoever asks. Two at once on one CPU only slow both."""
@@ -24,6 +24,9 @@ SCORING: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "scoring"}
 LONG_WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "long work"}
 """For events that take longer, such as scoring a data set: they have a queue of their own, so that a pair need not wait
 for them. They take turns with the others at every `Models.use`."""
+
+BACKGROUND_WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "background work"}
+"""For what the page does unasked, while nobody waits for it."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,23 @@ CSS = f"""
 .actions {{ align-items: center; }}
 .numbers, .numbers > * {{ padding: 0 !important; }}
 .beside {{ position: sticky; top: 12px; align-self: flex-start; }}
+.lead p {{ max-width: 48em; color: var(--faint); margin: 0; }}
+.lead h4 {{ margin: 10px 0 2px; }}
+.says {{ margin: 0 0 6px; }}
+.diff {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 14px; }}
+.diff h4 {{ margin: 0 0 4px; font-size: .82rem; font-weight: 500; color: var(--faint); }}
+pre.tokens {{
+  margin: 0; padding: 10px 12px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .84rem; line-height: 1.55;
+  max-height: 26em; overflow-y: auto; border-radius: 6px; background: var(--background-fill-secondary);
+  border: 1px solid var(--border-color-primary); font-family: {", ".join(MONOSPACE)};
+}}
+pre.tokens span:hover {{ background: var(--border-color-primary); }}
+pre.tokens mark {{ border-radius: 3px; color: inherit; font-weight: 600; text-decoration: underline 2px; }}
+pre.tokens mark.chosen {{ background: rgba(0, 158, 115, .2); text-decoration-color: #009e73; }}
+pre.tokens mark.rejected {{ background: rgba(193, 68, 60, .18); text-decoration-color: #c1443c; }}
+.card svg {{ width: 100%; height: auto; border-radius: 8px; }}
+.narrow {{ align-self: flex-start; flex-grow: 0 !important; }}
+.finding p {{ font-weight: 600; }}
 table.readings {{ width: 100%; border-collapse: collapse; }}
 table.readings, table.readings :is(thead, tbody, tr) {{ border: 0 !important; }}
 .unit {{ white-space: nowrap; font-size: .82rem; font-weight: 400; color: var(--faint); }}
@@ -60,7 +77,9 @@ table.readings th.group {{ padding-top: 18px; font-size: 1.02rem; }}
 
 def page_css() -> str:
     """The style of the whole page, each tab's own after what all share."""
-    return CSS
+    from normbt_lab.app import explore_style
+
+    return CSS + explore_style.CSS
 
 
 def page_figure(figure: go.Figure) -> go.Figure:

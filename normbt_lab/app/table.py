@@ -6,7 +6,6 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from normbt_lab.app.messages import problem_html
 from normbt_lab.app.reading import Reading
 from normbt_lab.scoring import field_label
 
@@ -22,18 +21,16 @@ class Quantity:
 
 def _of_record(name: str, form: str, meaning: str) -> Quantity:
     """A quantity that is a field of the scored record, under the field's own label."""
-    return Quantity(field_label(name), meaning, lambda reading: _number(getattr(reading.scored, name), form))
+    return Quantity(field_label(name), meaning, lambda reading: number_text(getattr(reading.scored, name), form))
 
 
-def _number(value: float, form: str = "") -> str:
+def number_text(value: float | None, form: str = "") -> str:
     """The number in its own form, or with three significant digits, the last zero too: 0.700 stands under 0.563."""
+    if value is None:
+        return "none"
     if form:
         return format(value, form)
     return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:#.3g}"
-
-
-def _or_none(value: float | None) -> str:
-    return "none" if value is None else _number(value)
 
 
 GROUPS: dict[str, list[Quantity]] = {
@@ -53,19 +50,19 @@ GROUPS: dict[str, list[Quantity]] = {
         Quantity(
             "update under Bradley-Terry",
             "Error times distance: the pair's gradient at the score head (paper eq. 6).",
-            lambda reading: _number(reading.update_bradley_terry),
+            lambda reading: number_text(reading.update_bradley_terry),
         ),
     ],
     "What NormBT makes of it": [
         Quantity(
             field_label("weight"),
             "Mean distance in training over this distance (paper eq. 11). Above 1, the pair is closer than usual.",
-            lambda reading: _or_none(reading.scored.weight),
+            lambda reading: number_text(reading.scored.weight),
         ),
         Quantity(
             "update under NormBT",
             "Weight times the update above (paper eq. 13). The distance cancels; the error stays.",
-            lambda reading: _or_none(reading.update_normbt),
+            lambda reading: number_text(reading.update_normbt),
         ),
     ],
     "What the model read": [
@@ -76,22 +73,15 @@ GROUPS: dict[str, list[Quantity]] = {
 """The rows of the table under the headings of its parts, in the order of the argument."""
 
 
-def readings_html(readings: Sequence[Reading], failures: Mapping[str, str], colors: Mapping[str, str]) -> str:
-    """The verdicts, what there is to know of them, and the table.
+def verdicts_html(readings: Sequence[Reading], colors: Mapping[str, str]) -> str:
+    """Which answer each model prefers, and how sure it is.
 
     Args:
-        readings: What each model that could read the pair makes of it.
-        failures: Name of each other model -> why not.
+        readings: One reading per model of the same pair.
         colors: Name of each model -> its colour.
     """
-    problems = "".join(problem_html(f"{name}: {message}") for name, message in failures.items())
-    if not readings:
-        return problems
-    notices = [notice for reading in readings for notice in reading.notices]
-    notices += [f"{reading.model}: {reading.why_no_weight}" for reading in readings if reading.why_no_weight]
     verdicts = "".join(_verdict(reading, colors[reading.model]) for reading in readings)
-    notes = "".join(f'<p class="notice">{html.escape(notice)}</p>' for notice in notices)
-    return f'{problems}<div class="verdicts">{verdicts}</div>{notes}{_table(readings, colors)}'
+    return f'<div class="verdicts">{verdicts}</div>'
 
 
 def _verdict(reading: Reading, color: str) -> str:
@@ -110,7 +100,13 @@ def _verdict(reading: Reading, color: str) -> str:
     )
 
 
-def _table(readings: Sequence[Reading], colors: Mapping[str, str]) -> str:
+def table_html(readings: Sequence[Reading], colors: Mapping[str, str]) -> str:
+    """Every number of the pair with a sentence that says what it is, a column per model.
+
+    Args:
+        readings: One reading per model of the same pair.
+        colors: Name of each model -> its colour.
+    """
     columns = "".join(
         f'<th scope="col" style="--model: {colors[reading.model]}">{_dot()}{html.escape(reading.model)}</th>'
         for reading in readings

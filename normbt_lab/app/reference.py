@@ -1,0 +1,122 @@
+"""Where the bundled reference pairs lie under a model: what a single pair is seen against.
+
+Scoring them takes a minute on a CPU, so it is done once per model, in the background, and kept: in memory while the
+page is open, and in the cache folder for the next time. A model folder may bring its own `REFERENCE_FILE`:
+
+    python -m normbt_lab.app.reference MODEL_FOLDER
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from normbt_lab.backbones.cache import cache_dir
+from normbt_lab.data.bundled import load_bundled_pairs
+from normbt_lab.scoring import score_pairs
+from normbt_lab.shipped.registry import ADAPTERS, is_shipped_name
+
+if TYPE_CHECKING:
+    from normbt_lab.app.models import Models
+
+REFERENCE_PAIRS = 80
+"""The first so many of the bundled test pairs: 16 of each subset, since the file takes these in turn."""
+
+CHUNK = 4
+"""Pairs scored in one turn; a visitor who scores a pair meanwhile waits for no more than these."""
+
+REFERENCE_FILE = "reference_points.json"
+
+
+class ReferencePoint(NamedTuple):
+    """One reference pair under one model."""
+
+    category: str
+    distance: float
+    error: float
+
+
+class ReferencePoints:
+    """The points of each model of a page, as far as they are known."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._known: dict[str, list[ReferencePoint]] = {}
+
+    def known(self, name: str) -> list[ReferencePoint]:
+        """The points under this model; none until `compute` has run to its end."""
+        path = self._models.path(name)
+        if path not in self._known and (stored := _stored(path)):
+            self._known[path] = stored
+        return self._known.get(path, [])
+
+    def compute(self, name: str) -> Iterator[int]:
+        """Score the reference pairs where that is not done yet; yields how many are done, after each turn.
+
+        Raises:
+            NormBTError: The model does not load.
+        """
+        if self.known(name):
+            return
+        path = self._models.path(name)
+        points: list[ReferencePoint] = []
+        pairs = load_bundled_pairs("test", limit=REFERENCE_PAIRS)
+        for start in range(0, len(pairs), CHUNK):
+            with self._models.use(name) as reward_model:
+                for scored in score_pairs(reward_model, pairs[start : start + CHUNK], batch_size=CHUNK):
+                    category = scored.category or ""
+                    points.append(ReferencePoint(category, scored.representation_distance, scored.prediction_error))
+            yield len(points)
+        self._known[path] = points
+        with suppress(OSError):  # a cache that cannot be written costs time at the next start, nothing else
+            _write(_cached_file(path), points)
+
+
+def _stored(path: str) -> list[ReferencePoint]:
+    for file in (_folder(path) / REFERENCE_FILE, _cached_file(path)):
+        with suppress(OSError, ValueError, TypeError):
+            return [ReferencePoint(*point) for point in json.loads(file.read_text(encoding="utf-8"))]
+    return []
+
+
+def _folder(path: str) -> Path:
+    """Where the model's files are; a folder that does not exist for a hub id."""
+    return ADAPTERS / path if is_shipped_name(path) else Path(path)
+
+
+def _cached_file(path: str) -> Path:
+    """Named after the model's files, so that a model trained anew in the same folder is scored anew."""
+    files = sorted(file for file in _folder(path).glob("*") if file.is_file())
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    identity = json.dumps([os.path.abspath(path) if stats else path, stats, REFERENCE_PAIRS])
+    return cache_dir() / "reference_points" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
+
+
+def _write(file: Path, points: Sequence[ReferencePoint]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    rounded = [(point.category, float(f"{point.distance:.5g}"), float(f"{point.error:.5g}")) for point in points]
+    temporary.write_text(json.dumps(rounded) + "\n", encoding="utf-8")
+    os.replace(temporary, file)
+
+
+def main() -> None:
+    """Score the reference pairs with the model of a folder, and leave the points there."""
+    from normbt_lab.app.models import Models
+
+    (folder,) = sys.argv[1:]
+    models = Models([folder])
+    reference = ReferencePoints(models)
+    for done in reference.compute(models.names[0]):
+        print(f"{done} of {REFERENCE_PAIRS}", end="\r", flush=True)
+    _write(Path(folder) / REFERENCE_FILE, reference.known(models.names[0]))
+
+
+if __name__ == "__main__":
+    main()
