@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 LAYOUTS = ("auto", "shared_prefix", "padded")
 """Shared prefix where it is verified and the check passes; insist on it; the reference."""
 
+CHECKED_PAIRS = 2
+"""Pairs of a run that are computed both ways before it shares prefixes."""
+
 VERIFIED = {
     "llama": ("sdpa", "eager"),
     "mistral": ("sdpa", "eager"),
@@ -148,6 +151,16 @@ class Layout:
 PADDED = Layout()
 
 
+def require_layout_name(layout: str) -> None:
+    """Refuse what is not one of `LAYOUTS`.
+
+    Raises:
+        UsageError: It is not; the message lists them.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout is one of {', '.join(LAYOUTS)}; got {layout!r}")
+
+
 def choose_layout(
     model: nn.Module,
     sample: PairBatch,
@@ -173,8 +186,7 @@ def choose_layout(
         >>> choose_layout(build_reward_model(resolve_backbone("tiny-random")), sample).name
         'shared_prefix'
     """
-    if layout not in LAYOUTS:
-        raise UsageError(f"layout is one of {', '.join(LAYOUTS)}; got {layout!r}")
+    require_layout_name(layout)
     if layout == "padded":
         return PADDED
     support = supports_shared_prefix(model)

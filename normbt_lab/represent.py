@@ -15,8 +15,10 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from normbt_lab.data.batches import collate_pairs
+from normbt_lab.data.length_batches import TOKENS_PER_BATCH, split_by_tokens
 from normbt_lab.data.pairs import PreferencePair
-from normbt_lab.data.tokenization import TokenizedPair, tokenize_pair
+from normbt_lab.data.tokenization import tokenize_pair
+from normbt_lab.layouts import CHECKED_PAIRS, choose_layout_once
 from normbt_lab.representations import PairOutputs, pair_outputs
 
 
@@ -29,6 +31,7 @@ def represent_pairs(
     max_length: int = 1024,
     dtype: torch.dtype = torch.float32,
     average_pool: bool = False,
+    layout: str = "auto",
 ) -> PairOutputs:
     """Rewards and representations of all pairs, in their order, on the model's device, without gradients.
 
@@ -43,9 +46,12 @@ def represent_pairs(
         max_length: Most tokens of a response with its prompt.
         dtype: Arithmetic of the backbone (`choose_precision`); the score head runs in float32 whatever it is.
         average_pool: Also return representations averaged over the sequence.
+        layout: ``auto`` computes what both responses share once, where a check on the first pairs shows that the model
+            honours it; ``shared_prefix`` insists on it; ``padded`` computes each response by itself.
 
     Raises:
-        ValueError: No pairs.
+        ValueError: No pairs, or a response that is empty or ends in the pad token.
+        UsageError: No such layout, or one that the model does not support.
 
     Example:
         >>> from normbt_lab.backbones import load_tokenizer, resolve_backbone
@@ -58,29 +64,27 @@ def represent_pairs(
     """
     if not pairs:
         raise ValueError("expected pairs to represent, got none")
-    tokens = [_tokens(pair, tokenizer, max_length) for pair in pairs]
-    by_length = sorted(range(len(tokens)), key=lambda i: _length(tokens[i]), reverse=True)
-    device = next(model.parameters()).device
+    ids = [_token_ids(pair, tokenizer, max_length) for pair in pairs]
+    device, pad = next(model.parameters()).device, tokenizer.pad_token_id
+    chosen = choose_layout_once(model, lambda: collate_pairs(ids[:CHECKED_PAIRS], pad).to(device), layout)
+    batches = split_by_tokens([chosen.slots(*pair) for pair in ids], TOKENS_PER_BATCH, batch_size)
     parts: list[PairOutputs] = []
     # On stdout: a notebook shows stderr on red, as if something were wrong.
-    with tqdm(total=len(tokens), desc="Representing", unit=" pairs", file=sys.stdout, delay=2) as bar:
-        for start in range(0, len(by_length), batch_size):
-            members = [tokens[i] for i in by_length[start : start + batch_size]]
-            batch = collate_pairs([(t.chosen_ids, t.rejected_ids) for t in members], tokenizer.pad_token_id)
+    with tqdm(total=len(ids), desc="Representing", unit=" pairs", file=sys.stdout, delay=2) as bar:
+        for members in batches:
+            batch = chosen.collate([ids[i] for i in members], pad)
             with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 parts.append(pair_outputs(model, batch.to(device), average_pool))
             bar.update(len(members))
-    return _in_order(parts, by_length)
+    return _in_order(parts, [i for members in batches for i in members])
 
 
-def _tokens(pair: PreferencePair, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedPair:
+def _token_ids(
+    pair: PreferencePair, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[Sequence[int], Sequence[int]]:
     tokens = tokenize_pair(pair, tokenizer, max_length, overlong="truncate_right")
     assert tokens is not None  # truncated, never dropped
-    return tokens
-
-
-def _length(tokens: TokenizedPair) -> int:
-    return max(len(tokens.chosen_ids), len(tokens.rejected_ids))
+    return tokens.chosen_ids, tokens.rejected_ids
 
 
 def _in_order(parts: Sequence[PairOutputs], positions: Sequence[int]) -> PairOutputs:

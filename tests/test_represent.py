@@ -55,3 +55,12 @@ def test_bfloat16_arithmetic_gives_float32_results_close_to_float32_ones() -> No
 def test_no_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="got none"):
         represent_pairs(build_reward_model(BACKBONE), load_tokenizer(BACKBONE), [])
+
+
+@pytest.mark.parametrize("layout", ["padded", "shared_prefix"])
+def test_the_layout_changes_nothing_but_rounding(layout: str) -> None:
+    model, tokenizer = build_reward_model(BACKBONE).eval(), load_tokenizer(BACKBONE)
+    expected = represent_pairs(model, tokenizer, PAIRS, batch_size=1, layout="padded", average_pool=True)
+    found = represent_pairs(model, tokenizer, PAIRS, batch_size=3, layout=layout, average_pool=True)
+    for name in ("reward_chosen", "h_rejected", "average_chosen", "average_rejected"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)

@@ -9,12 +9,14 @@ import sys
 
 import pytest
 import torch
+from small_architectures import InFloat64
 from small_tokenizers import STRICT, byte_level
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import RejectLog
 from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.layouts import layout_used
 from normbt_lab.model import RewardModel
 from normbt_lab.scoring import ScoredPair, score, score_pairs, weight_rule
 from normbt_lab.state import NormBTState
@@ -78,43 +80,93 @@ def test_rewards_and_distance_are_those_of_each_response_alone_in_stock_transfor
         assert scored.representation_distance == pytest.approx((h_chosen - h_rejected).norm().item(), abs=1e-4)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 7])
-def test_rewards_do_not_depend_on_the_batch_size_and_keep_the_order(reward_model, batch_size):
-    one_window = list(score_pairs(reward_model, PAIRS, batch_size=40))
-    scored = list(score_pairs(reward_model, PAIRS, batch_size=batch_size))
+@pytest.mark.parametrize("layout", ["shared_prefix", "padded"])
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 32])
+def test_rewards_do_not_depend_on_batch_size_or_layout_and_keep_the_order(reward_model, batch_size, layout):
+    one_window = list(score_pairs(reward_model, PAIRS, batch_size=40, layout="padded"))
+    scored = list(score_pairs(reward_model, PAIRS, batch_size=batch_size, layout=layout))
     assert [record.index for record in scored] == list(range(len(PAIRS)))
     assert [record.prompt for record in scored] == [pair.prompt for pair in PAIRS]
+    assert [record.is_correct for record in scored] == [record.is_correct for record in one_window]
     for name in ("reward_chosen", "reward_rejected", "representation_distance"):
         expected = [getattr(record, name) for record in one_window]
         assert [getattr(record, name) for record in scored] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_batch_never_holds_more_tokens_than_its_bound(reward_model, monkeypatch):
-    unbounded = [record.reward_difference for record in score_pairs(reward_model, PAIRS, batch_size=40)]
-    longest = max(max(r.tokens_chosen, r.tokens_rejected) for r in score_pairs(reward_model, PAIRS))
-    bound = 2 * 3 * longest
-    monkeypatch.setattr(score, "SHORTEST_SHARE", 0)  # only the bound opens a new batch
-    monkeypatch.setattr(score, "TOKENS_PER_BATCH", bound)
-    sizes = []
-    hook = reward_model.model.register_forward_pre_hook(
-        lambda module, args, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True
+def test_rewards_of_both_layouts_are_equal_to_ten_digits_in_float64():
+    reward_model = make_reward_model()
+    reward_model.model.double()
+    with InFloat64():
+        padded, shared = (list(score_pairs(reward_model, PAIRS, layout=name)) for name in ("padded", "shared_prefix"))
+    for name in ("reward_chosen", "reward_rejected", "representation_distance"):
+        expected = [getattr(record, name) for record in padded]
+        assert [getattr(record, name) for record in shared] == pytest.approx(expected, abs=1e-10)
+
+
+def seen(reward_model, what):
+    """What of the token ids each forward pass gets to see, in a list that fills as passes run."""
+    found = []
+    reward_model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: found.append(what(kwargs["input_ids"])), with_kwargs=True
     )
-    bounded = [record.reward_difference for record in score_pairs(reward_model, PAIRS, batch_size=40)]
-    hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("layout", ["shared_prefix", "padded"])
+def test_a_batch_never_holds_more_tokens_than_its_bound(layout):
+    reward_model = make_reward_model()
+    unbounded = list(score_pairs(reward_model, PAIRS, batch_size=40, layout=layout))
+    bound = 6 * max(max(record.tokens_chosen, record.tokens_rejected) for record in unbounded)
+    sizes = seen(reward_model, torch.Tensor.numel)
+    bounded = list(score_pairs(reward_model, PAIRS, batch_size=40, layout=layout, max_tokens_per_batch=bound))
     assert len(sizes) > 1 and max(sizes) <= bound
-    assert bounded == pytest.approx(unbounded, abs=1e-4)
+    assert [record.reward_difference for record in bounded] == pytest.approx(
+        [record.reward_difference for record in unbounded], abs=1e-4
+    )
 
 
-def test_a_short_pair_does_not_share_a_batch_with_a_long_one(reward_model):
+def test_a_common_prompt_goes_through_the_model_once():
+    """A long prompt and two short answers: little more than half of what two rows hold."""
+    reward_model = make_reward_model()
+    pairs = [PreferencePair("word " * 60, f"yes {n}", f"no {n}") for n in range(3)]
+    sizes = seen(reward_model, torch.Tensor.numel)
+    padded, shared = (list(score_pairs(reward_model, pairs, layout=layout)) for layout in ("padded", "auto"))
+    assert sizes[-1] < 0.55 * sizes[0]  # the first pass was the padded one; between them is the check
+    assert [r.reward_chosen for r in shared] == pytest.approx([r.reward_chosen for r in padded], abs=1e-4)
+
+
+def test_the_layouts_are_compared_once_per_model(reward_model):
+    reward_model = make_reward_model()
+    sizes = seen(reward_model, torch.Tensor.numel)
+    for passes in (3, 1, 1):
+        before = len(sizes)
+        list(score_pairs(reward_model, PAIRS[:2]))
+        assert len(sizes) - before == passes
+    assert layout_used(reward_model.model) == "shared_prefix"
+    reward_model.model.set_attn_implementation("eager")  # another mask: what was found does not hold for it
+    assert layout_used(reward_model.model) is None
+    expected = [record.reward_chosen for record in score_pairs(reward_model, PAIRS[:2], layout="padded")]
+    found = [record.reward_chosen for record in score_pairs(reward_model, PAIRS[:2])]
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_model_that_is_not_verified_is_scored_in_the_padded_layout_after_one_line(caplog):
+    reward_model = make_reward_model()
+    reward_model.model.config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0}
+    for _ in range(2):
+        assert len(list(score_pairs(reward_model, PAIRS[:3]))) == 3
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Padded layout"]
+    with pytest.raises(UsageError, match="longest row of the batch"):
+        list(score_pairs(reward_model, PAIRS[:3], layout="shared_prefix"))
+
+
+def test_a_short_pair_does_not_share_a_padded_batch_with_a_long_one():
     """Prompts alike; responses of 60, 50 and 2 words: the third is far below four fifths of the first."""
     pairs = [PreferencePair("q?", "fox " * words, "dog " * words) for words in (2, 60, 50)]
-    shapes = []
-    hook = reward_model.model.register_forward_pre_hook(
-        lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape[0]), with_kwargs=True
-    )
-    list(score_pairs(reward_model, pairs))
-    hook.remove()
-    assert shapes == [4, 2]  # rows: two of each pair, the longest first
+    reward_model = make_reward_model()
+    rows = seen(reward_model, len)
+    list(score_pairs(reward_model, pairs, layout="padded"))
+    assert rows == [4, 2]  # two of each pair, the longest first
 
 
 def test_pairs_are_read_a_window_at_a_time_and_not_all_at_once(reward_model):
@@ -284,7 +336,15 @@ def test_no_pairs_give_no_records(reward_model):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"batch_size": 0}, {"max_length": 0}, {"running_mean": 0.0}, {"running_mean": math.nan}]
+    "arguments",
+    [
+        {"batch_size": 0},
+        {"max_length": 0},
+        {"max_tokens_per_batch": 0},
+        {"layout": "tree"},
+        {"running_mean": 0.0},
+        {"running_mean": math.nan},
+    ],
 )
 def test_arguments_out_of_range_are_refused_at_once(reward_model, arguments):
     with pytest.raises(UsageError):

@@ -189,6 +189,12 @@ def test_each_response_keeps_a_token_of_its_own():
     assert common_prefix([7], [7, 8]) == 0
 
 
+def test_equal_responses_are_pooled_at_one_token_and_tie_exactly():
+    batch = collate_shared_prefix([([5, 6, 7], [5, 6, 7]), ([8, 9], [8, 3])], PAD, MaskForm(additive=False))
+    assert batch.chosen_index[0].tolist() == batch.rejected_index[0].tolist()
+    assert batch.chosen_index[1].tolist() != batch.rejected_index[1].tolist()
+
+
 def test_the_slots_of_a_pair_come_together_whatever_row_they_are_in():
     pairs = [([5, 6, 7], [5, 8]), ([9, 3], [9, 4])]
     shared = collate_shared_prefix(pairs, PAD, MaskForm(additive=False))

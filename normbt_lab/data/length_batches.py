@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+TOKENS_PER_BATCH = 16_384
+"""Most token slots of a forward pass without gradients, unless asked for otherwise."""
+
 
 def split_by_tokens(
     lengths: Sequence[int],

@@ -244,8 +244,9 @@ def _lay_out(
             position_ids[i, slots] = torch.tensor([*range(len(chosen)), *range(shared, len(rejected))])
             slots_of_pair[pair, : lengths[pair]] = torch.arange(lengths[pair]) + i * shape[1] + start
             end_chosen, end_rejected = last[pair]
-            # A token of the prefix can be pooled for either side: it is in the row once, before the chosen rest.
-            after = own[0] if end_rejected >= shared else 0
+            # A token of the prefix can be pooled for either side: it is in the row once, before the chosen rest. Two
+            # equal responses are pooled at one token: each at its own could be rounded differently, and not tie.
+            after = own[0] if end_rejected >= shared and chosen != rejected else 0
             pooled[pair] = torch.tensor([[i, start + end_chosen], [i, start + end_rejected + after]])
             start += lengths[pair]
     return SharedPrefixBatch(

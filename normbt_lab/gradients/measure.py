@@ -15,13 +15,14 @@ from normbt_lab.gradients.exact import GradientNorms, gradient_groups, squared_n
 from normbt_lab.gradients.measured_pair import MeasuredPair
 from normbt_lab.gradients.recording import recorded_calls
 from normbt_lab.gradients.sketch import GradientSketch
-from normbt_lab.layouts import PADDED, Layout, choose_layout
+from normbt_lab.layouts import Layout
 from normbt_lab.representations import pair_outputs
 from normbt_lab.scoring.score import (
     ReadyPair,
     WeightRule,
     batch_of,
     batches_of_like_length,
+    layout_for,
     longest_sequence,
     ready_pairs,
     records,
@@ -66,11 +67,13 @@ def measure_pairs(
     longest = longest_sequence(reward_model, max_length)
     ready = list(ready_pairs(reward_model, pairs, longest, rejects or RejectLog()))
     sketch = GradientSketch(sketch_size) if sketch_size else None
-    chosen = choose_layout(reward_model.model, batch_of(reward_model, ready[:2]), layout) if ready else PADDED
+    if not ready:
+        return []
+    chosen = layout_for(reward_model, ready, layout)
     measured: dict[int, MeasuredPair] = {}
     sketches: dict[int, Tensor] = {}
     with tqdm(total=len(ready), desc="Measuring", unit=" pairs", delay=2, disable=not progress) as bar:
-        for batch in batches_of_like_length(ready, batch_size):
+        for batch in batches_of_like_length(ready, batch_size, chosen):
             found, batch_sketches = _measure_batch(reward_model, batch, chosen, rule, sketch)
             measured |= {pair.scored.index: pair for pair in found}
             if batch_sketches is not None:

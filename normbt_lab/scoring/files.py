@@ -44,6 +44,7 @@ def score_file(
     dtype: str = "float32",
     batch_size: int = 8,
     max_length: int | None = None,
+    layout: str = "auto",
     rejects: str | None = None,
     progress: bool = True,
 ) -> int:
@@ -62,6 +63,7 @@ def score_file(
         batch_size: Most pairs in one forward pass.
         max_length: Most tokens of a response with its prompt, 4,096 or the model's own limit by default; longer ones
             are cut on the right and flagged.
+        layout: As in `score_pairs`: whether what both responses share is computed once.
         rejects: File for rows that could not be scored.
         progress: Show a bar on stderr once it takes longer than two seconds.
 
@@ -74,7 +76,7 @@ def score_file(
         checked_running_mean(running_mean)
     elif running_mean != AUTO:
         raise UsageError(f"running_mean is a number, auto or none; got {running_mean!r}")
-    request = _Request(model, input, running_mean, dtype, batch_size, max_length, rejects, progress)
+    request = _Request(model, input, running_mean, dtype, batch_size, max_length, layout, rejects, progress)
     return _score_to_stdout(request) if output == STDOUT else _score_to_file(request, Path(output))
 
 
@@ -88,6 +90,7 @@ class _Request:
     dtype: str
     batch_size: int
     max_length: int | None
+    layout: str
     rejects: str | None
     progress: bool
 
@@ -103,6 +106,7 @@ class _Request:
             "running_mean": self.running_mean,
             "dtype": self.dtype,
             "max_length": self.max_length,
+            "layout": self.layout,
         }
 
 
@@ -171,6 +175,7 @@ def _score_into(lines: _Lines, request: _Request) -> RewardModel:
             read_pairs(request.input, rejects=rejects),
             batch_size=request.batch_size,
             max_length=request.max_length,
+            layout=request.layout,
             rule=rule,
             rejects=rejects,
             progress=request.progress,
