@@ -43,7 +43,7 @@ def real_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(real_file, tmp_path_factory):
-    """A finished run on a random backbone: six steps of four bundled and twenty real pairs would be two."""
+    """A finished run on a random backbone: 12 bundled and 20 real pairs, so two steps."""
     folder = tmp_path_factory.mktemp("runs") / "normbt"
     assert make(_arguments(real_file, folder)) == 0
     return folder
@@ -140,11 +140,11 @@ def test_the_other_objective_sees_the_same_pairs_in_the_same_order(run, real_fil
     assert make(arguments) == 0
     assert (tmp_path / "bt" / "train.jsonl").read_bytes() == (run / "train.jsonl").read_bytes()
     # The first step is computed before anything was learned: same pairs, same head, so the same distances to the bit.
-    first = [
+    normbt, bt = (
         json.loads((folder / "trainer_state.json").read_text())["log_history"][0] for folder in (run, tmp_path / "bt")
-    ]
-    assert first[0]["distance_mean"] == first[1]["distance_mean"]
-    assert (first[0]["weight_mean"] == 1.0, first[1]["weight_mean"] == 1.0) == (False, True)
+    )
+    assert normbt["distance_mean"] == bt["distance_mean"]
+    assert bt["weight_mean"] == 1.0 and normbt["weight_mean"] > 1.0
 
 
 def test_a_stopped_run_goes_on_and_ends_where_an_undisturbed_one_does(real_file, tmp_path, monkeypatch, capsys):
@@ -197,17 +197,18 @@ def test_what_is_packed_is_small_and_holds_no_training_text_and_no_path(run, shi
     }
     readable = "".join(path.read_text() for path in folder.iterdir() if path.suffix != ".safetensors")
     assert "Question" not in readable  # every real prompt has this word
-    assert str(run.parent) not in readable and 'base_model_name_or_path": "tiny-random' in readable
-    assert (folder / "adapter_model.safetensors").stat().st_size < 0.6 * (
-        run / "adapter_model.safetensors"
-    ).stat().st_size
+    assert str(run.parent) not in readable
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny-random"
+    written, packed = (path / "adapter_model.safetensors" for path in (run, folder))
+    assert packed.stat().st_size < 0.6 * written.stat().st_size
 
 
 def test_the_card_says_sources_licences_settings_and_intervals(run, shipped):
     card = (pack(run, "tiny-normbt") / "README.md").read_text()
     result = json.loads((run / "evaluation.json").read_text())["bundled:test"]
     assert f"| all | 400 | {100 * result['accuracy']['strict']:.1f} % |" in card
-    assert "| openai/grade-school-math | 3 | MIT |" in card or "| openai/grade-school-math | 2 | MIT |" in card
+    # 20 pairs of nine sources: the first two of the list give a third one.
+    assert "| openai/grade-school-math | 3 | MIT |" in card
     assert "| learning_rate | 0.001 |" in card and "| seed | 0 |" in card
     assert json.loads((run / "made.json").read_text())["sha256"] in card
 

@@ -69,7 +69,7 @@ model = load_reward_model("{name}")
 Every command that takes a model takes this name, as in `normbt evaluate --model {name} --input bundled:test`.
 `normbt export --model {name} --merge --output DIR` writes it for tools that know nothing of this package.
 
-Adapter and head are stored in float16; their rewards are within {difference:.0e} of the trained model's.
+The adapter is stored in float16 and the head in float32: rewards are within {difference:.1e} of the trained model's.
 """
 
 

@@ -1,7 +1,8 @@
 """Move a finished run into the package: ``python -m normbt_lab.shipped.pack``.
 
-What goes is what loading needs, as small as it can be: the adapter with its head in float16, its configuration, the
-state of the run, a card, and a digest of each. The tokenizer is the backbone's, and the training pairs stay behind.
+What goes is what loading needs, as small as it can be: the adapter in float16 with its head in float32, its
+configuration, the state of the run, a card, and a digest of each. The tokenizer is the backbone's, and the training
+pairs stay behind.
 """
 
 from __future__ import annotations
@@ -73,8 +74,14 @@ def _write_weights(run: Path, folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(run / WEIGHTS_FILE)
-    # float16 and not bfloat16: trained updates are far below 1, where float16 keeps three more bits.
-    save_file({key: tensor.to(torch.float16) for key, tensor in tensors.items()}, folder / WEIGHTS_FILE)
+    # Measured on a reward model of `make demo`: rewards move by up to 6e-3 in bfloat16, 4e-4 in float16, and 6e-5 where
+    # the head, which is one row of numbers, keeps float32.
+    stored = {key: value if _is_head(key) else value.to(torch.float16) for key, value in tensors.items()}
+    save_file(stored, folder / WEIGHTS_FILE)
+
+
+def _is_head(key: str) -> bool:
+    return "score" in key.split(".")
 
 
 def _write_config(run: Path, folder: Path, backbone: str) -> None:
