@@ -138,11 +138,23 @@ def _row_result(runs: RowRuns, output_dir: Path) -> RowResult:
     )
 
 
-def paired_gain(result: RowResult, reference: RowResult, split: str) -> Estimate:
+def all_runs(results: Sequence[RowResult]) -> list[TrialResult]:
+    """The runs behind some rows, each once."""
+    runs = [run for result in results for run in (*result.by_seed.values(), *result.grid.values())]
+    return list({run.fingerprint: run for run in runs}.values())
+
+
+def paired_gain(result: RowResult, reference: RowResult, split: str, category: str | None = None) -> Estimate:
     """Accuracy of a row minus that of the reference, with a 95 % interval over the pairs of the split.
 
     For each pair, the gain is its mean over the seeds that both rows have; pairs are resampled, so that what is hard
     for both rows cancels. The interval speaks about other pairs of this kind, with these seeds.
+
+    Args:
+        result: The row.
+        reference: What it is compared with.
+        split: Where both were measured.
+        category: Pairs of this one only; None for all.
 
     Raises:
         NormBTError: No seed in common, or the two were not measured on the same pairs.
@@ -156,6 +168,8 @@ def paired_gain(result: RowResult, reference: RowResult, split: str) -> Estimate
         _require_same_pairs(ours, theirs, split)
         gains.append(ours.correct() - theirs.correct())
     by_pair = np.mean(gains, axis=0).round(9)  # few distinct values, which the exact bootstrap needs
+    if category is not None:
+        by_pair = by_pair[np.array([name == category for name in ours.category])]
     return Estimate(float(by_pair.mean()), *bootstrap_interval(by_pair))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +17,10 @@ from normbt_lab.experiments.figures import (
     shares_figure,
 )
 from normbt_lab.experiments.printed import printed_row
-from normbt_lab.experiments.results import RowResult, collect, paired_gain
+from normbt_lab.experiments.results import RowResult, all_runs, collect, paired_gain
 from normbt_lab.experiments.runner import Ledger, ledgers
 from normbt_lab.experiments.suite import Condition, Suite, load_suite
+from normbt_lab.experiments.summary import suite_summary
 from normbt_lab.experiments.trial_data import HELD_OUT, VALIDATION
 from normbt_lab.report import Section, write_report
 from normbt_lab.whole_files import write_whole
@@ -45,11 +47,14 @@ def write_reports(output_dir: Path) -> list[Path]:
 
 
 def write_suite_report(ledger: Ledger, output_dir: Path) -> Path:
-    """Path of the page of one suite, written beside the Markdown of the same name."""
+    """Path of the page of one suite, written beside its Markdown and its ``-summary.json``."""
     suite = load_suite(ledger.suite, ledger.scale)
-    sections = suite_sections(suite, collect(suite, ledger, output_dir))
+    results = collect(suite, ledger, output_dir)
+    sections = suite_sections(suite, results)
     page = write_report(output_dir / f"{suite.name}-{suite.scale}.html", suite.title, sections)
     write_whole(page.with_suffix(".md"), as_markdown(suite.title, sections), "the report")
+    summary = json.dumps(suite_summary(suite, results), indent=1) + "\n"
+    write_whole(output_dir / f"{suite.name}-{suite.scale}-summary.json", summary, "the summary")
     return page
 
 
@@ -71,11 +76,11 @@ def _introduction(suite: Suite, results: Sequence[RowResult]) -> Section:
 
 def _minutes(results: Sequence[RowResult]) -> str:
     """What the suite cost, from its own runs, each counted once."""
-    runs = {run.fingerprint: run for result in results for run in [*result.by_seed.values(), *result.grid.values()]}
+    runs = all_runs(results)
     if not runs:
         return "No run is finished yet."
-    minutes = sum(sum(run.minutes.values()) for run in runs.values())
-    versions = next(iter(runs.values())).versions
+    minutes = sum(sum(run.minutes.values()) for run in runs)
+    versions = runs[0].versions
     software = ", ".join(f"{name} {value}" for name, value in versions.items())
     return f"{len(runs)} runs took {minutes:.1f} minutes of training and measuring, loading left out. {software}."
 

@@ -1,0 +1,99 @@
+"""The ledger of claims: verdicts follow from intervals, and every line points at something that exists."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from normbt_lab.experiments.suite import load_suite
+from normbt_lab.experiments.trial_data import HELD_OUT
+from normbt_lab.paper import claims as module
+from normbt_lab.paper.claims import (
+    EXACT,
+    NOT_SEEN,
+    OPPOSITE,
+    REPLICATES,
+    UNTESTED,
+    Claim,
+    Measurement,
+    claims,
+    judge,
+    ledger,
+    measured_file,
+)
+
+PACKAGE = Path(module.__file__).parent
+ROOT = PACKAGE.parents[1]
+ROWS = yaml.safe_load((PACKAGE / "claims.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("interval", "rule", "verdict"),
+    [
+        ((2, 1, 3), "above 0", REPLICATES),
+        ((2, -1, 5), "above 0", NOT_SEEN),
+        ((-2, -3, -1), "above 0", OPPOSITE),
+        ((-2, -3, -1), "below 0", REPLICATES),
+        ((0.95, 0.93, 0.96), "above 0.9", REPLICATES),
+        ((0.95, 0.85, 0.99), "above 0.9", NOT_SEEN),
+        ((0, 0, 0), "above 0", NOT_SEEN),
+        ((-0.3, None, None), "below 0", REPLICATES),
+    ],
+)
+def test_a_claim_replicates_when_the_whole_interval_is_on_its_side(interval, rule, verdict):
+    assert judge(Measurement(*interval), rule) == verdict
+
+
+def test_a_rule_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="above X"):
+        judge(Measurement(1.0), "at least 0")
+
+
+def test_a_claim_without_a_measurement_is_untested():
+    assert Claim("c", "eq. 1", "true", holds_if="above 0").verdict == UNTESTED
+    assert Claim("c", "eq. 1", "true", test="tests/test_gradients.py").verdict == EXACT
+
+
+def suite_claims():
+    return [row for row in ROWS if "row" in row.get("measured", {})]
+
+
+@pytest.mark.parametrize("row", suite_claims(), ids=lambda row: f"{row['where']}-{row['measured']['row']}")
+def test_a_claim_about_a_suite_names_rows_and_splits_that_it_has(row):
+    """Else a typing error would stand in the ledger as 'untested here'."""
+    measured = row["measured"]
+    name, _, scale = measured["file"].removesuffix(".json").partition("-")
+    suite = load_suite(name, scale)
+    names = {suite_row.name for suite_row in suite.rows}
+    assert {measured["row"], measured["over"]} <= names
+    assert measured.get("condition", suite.conditions[0].name) in {condition.name for condition in suite.conditions}
+    tests = suite.trial(suite.conditions[0], suite.rows[0], suite.learning_rates[0], 0).test_data
+    assert measured["split"] in {*tests, HELD_OUT}
+    if measured_file(measured["file"]):
+        claim = next(claim for claim in claims() if (claim.claim, claim.where) == (row["claim"], row["where"]))
+        assert claim.measurement is not None
+
+
+def test_tests_and_scripts_that_claims_name_exist():
+    for row in ROWS:
+        for word in [row.get("test", ""), *row["command"].split()]:
+            if word.endswith(".py"):
+                assert (ROOT / word).is_file(), word
+
+
+def test_the_page_in_the_docs_is_the_one_that_is_generated():
+    """Regenerate with: python -m normbt_lab.paper.claims > docs/claims.md."""
+    assert (ROOT / "docs/claims.md").read_text(encoding="utf-8") == ledger()
+
+
+def test_every_claim_has_its_line_and_the_verdicts_add_up():
+    page = ledger()
+    counts = [int(line.rpartition(": ")[2]) for line in page.splitlines() if line.startswith("- ") and "`" not in line]
+    assert sum(counts) == len(claims()) == len(ROWS)
+    assert page.count("\n| ") == len(ROWS) + 1
+
+
+def test_measured_files_are_read_whole():
+    for path in (PACKAGE / "measured").glob("*.json"):
+        assert json.loads(path.read_text(encoding="utf-8")), path.name
