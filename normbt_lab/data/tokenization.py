@@ -63,7 +63,8 @@ def tokenize_pair(
             ``truncate_right`` the first (as the paper does; decisions, point 31).
 
     Raises:
-        UntokenizablePair: The chat template refuses the pair, or messages meet a tokenizer without a template.
+        UntokenizablePair: The chat template refuses the pair, messages meet a tokenizer without a template, or a text
+            is no valid Unicode.
         UsageError: An unknown `overlong` or a `max_length` below 1.
 
     Example:
@@ -74,6 +75,7 @@ def tokenize_pair(
         '4<|im_end|>'
     """
     check_length_rule(max_length, overlong)
+    _require_unicode(pair)
     chosen = _limited_ids(pair, pair.chosen, tokenizer, max_length, overlong)
     rejected = _limited_ids(pair, pair.rejected, tokenizer, max_length, overlong) if chosen is not None else None
     if chosen is None or rejected is None:
@@ -87,6 +89,17 @@ def check_length_rule(max_length: int | None, overlong: str) -> None:
         raise UsageError(f"unknown overlong={overlong!r}: expected {', '.join(OVERLONG)}")
     if max_length is not None and max_length < 1:
         raise UsageError(f"max_length is {max_length}, expected 1 token or more, or none for no limit")
+
+
+def _require_unicode(pair: PreferencePair) -> None:
+    """Raise UntokenizablePair for half a surrogate pair: Python's texts may hold one, and tokenizers fail on it."""
+    texts = [message["content"] for side in (pair.prompt, pair.chosen, pair.rejected) for message in _turns(side, "")]
+    try:
+        "".join(texts).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UntokenizablePair(
+            f"{pair.origin or 'a pair'} holds half a surrogate pair, which is no character: was a text cut in bytes?"
+        ) from None
 
 
 def _limited_ids(

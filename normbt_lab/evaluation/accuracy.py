@@ -80,11 +80,13 @@ class Evaluation:
         overall: Over all pairs.
         categories: By category, RewardBench's four first; empty where the data has no categories.
         distance_bins: From closest to farthest, about equally many pairs in each.
+        layout: How the pairs were computed, ``shared_prefix`` or ``padded``; None where that is not known.
     """
 
     overall: GroupResult
     categories: Mapping[str, GroupResult]
     distance_bins: Sequence[DistanceBin]
+    layout: str | None = None
 
     @property
     def category_mean(self) -> float | None:
@@ -98,6 +100,7 @@ class Evaluation:
             **self.overall.to_json(),
             "categories": {name: result.to_json() for name, result in self.categories.items()},
             "distance_bins": [distance_bin.to_json() for distance_bin in self.distance_bins],
+            "layout": self.layout,
         }
 
     def table(self) -> str:
@@ -178,7 +181,8 @@ def _group_result(differences: np.ndarray, extra_tokens: np.ndarray) -> GroupRes
 def _by_category(categories: Sequence[str | None]) -> dict[str, np.ndarray]:
     if not any(categories):
         return {}
-    named = np.array([name or UNCATEGORISED for name in categories])
+    # As objects: a column of text would take the room of the longest name in every row, and cut NULs at the end.
+    named = np.array([name or UNCATEGORISED for name in categories], dtype=object)
     return {name: np.flatnonzero(named == name) for name in in_usual_order(named.tolist())}
 
 

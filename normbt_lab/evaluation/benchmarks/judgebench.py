@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,9 @@ def files(scored: Sequence[ScoredItem], rendered: Rendered) -> dict[str, Any]:
     judge = rendered.model.replace("/", "_")
     written: dict[str, Any] = {}
     for one in scored:
-        name = f"dataset=judgebench,response_model={_writer(one)},judge_name=reward_model,judge_model={judge}.jsonl"
+        # The name comes with the data: nothing in it may lead out of the folder, or be too long for a file.
+        writer = re.sub(r"[^\w.-]+", "_", _writer(one), flags=re.ASCII)[:100]
+        name = f"dataset=judgebench,response_model={writer},judge_name=reward_model,judge_model={judge}.jsonl"
         written.setdefault(f"outputs/{name}", []).append(_judged(one, rendered.model))
     return written
 

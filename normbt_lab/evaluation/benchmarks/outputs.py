@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normbt_lab.errors import NormBTError
 from normbt_lab.evaluation.benchmarks.benchmark import Benchmark, Rendered
 from normbt_lab.evaluation.benchmarks.result import BenchmarkResult
 from normbt_lab.evaluation.benchmarks.scoring import response_texts
+from normbt_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
     from normbt_lab.model import RewardModel
@@ -29,18 +29,10 @@ def write_outputs(
     texts = [response_texts(reward_model, one.item, result.protocol.max_length) for one in result.items]
     rendered = Rendered(public_name(reward_model.name), result.protocol.chat_template, texts)
     contents: Mapping[str, Any] = {**benchmark.files(result.items, rendered), RESULT_FILE: result.to_json()}
-    written = []
     for name, content in contents.items():
         path = Path(folder) / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_text(content, path.suffix), encoding="utf-8")
-        except OSError as error:
-            raise NormBTError(
-                f"the results can't be written to {path} ({error.strerror or error}): name another folder"
-            ) from error
-        written.append(path)
-    return written
+        write_whole(path, _text(content, path.suffix), "the results")
+    return [Path(folder) / name for name in contents]
 
 
 def public_name(model: str) -> str:
