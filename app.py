@@ -1,4 +1,4 @@
-"""The page that scores a pair: `python app.py`, `normbt app`, or a Hugging Face Space made of this repository."""
+"""The page that shows pairs through reward models: `python app.py`, `normbt app`, or a Hugging Face Space."""
 
 from normbt_lab.app import build_app, serve
 

@@ -67,12 +67,13 @@ def serving(*arguments: str, folder: Path | None = None) -> Iterator[str]:
 
 
 def _when_up(url: str, server: subprocess.Popen) -> str:
-    for _ in range(600):
+    end = time.monotonic() + 300  # seconds: generous, for machines that do other work meanwhile
+    while time.monotonic() < end:
         assert server.poll() is None, "the server stopped by itself"
         with contextlib.suppress(OSError), urllib.request.urlopen(url):
             return url
         time.sleep(0.1)
-    raise AssertionError(f"no answer from {url} within a minute")
+    raise AssertionError(f"no answer from {url} within five minutes")
 
 
 @contextlib.contextmanager
@@ -94,7 +95,7 @@ def visiting(address: str, width: int = 1280, mode: str = "light") -> Iterator[A
         )
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)

@@ -167,6 +167,7 @@ class _PairTab:
             f"Shift+Enter in a text scores too. Of each text, the first {LONGEST_TEXT:,} characters are read.",
             elem_classes="hint",
         )
+        self.remark = gr.HTML(elem_classes="numbers", elem_id="pair-remark")
         self.message = gr.HTML(
             hint_html("Choose an example, or write a pair and press Score. The first score loads the models."),
             elem_classes="numbers",
@@ -220,7 +221,7 @@ class _PairTab:
             **private,
             **SCORING,
         }
-        opened = demo.load(self._open, self.address, [*pair, self.message], js=f"{READ_ADDRESS}", **private)
+        opened = demo.load(self._open, self.address, [*pair, self.remark], js=READ_ADDRESS, **private)
         swapped = self.swap.click(_swap, [self.chosen, self.rejected], [self.chosen, self.rejected], **private)
         scored = [
             event(**scoring)
@@ -265,6 +266,7 @@ class _PairTab:
         return [
             self.shown,
             self.message,
+            self.remark,
             self.results,
             self.diff,
             self.numbers,
@@ -288,8 +290,8 @@ class _PairTab:
             except NormBTError as error:
                 chosen.append(gr.skip())
                 unknown.append(str(error))
-        message = problem_html(f"The link asks for a model that is not here: {unknown[0]}.") if unknown else gr.skip()
-        return [*texts, *chosen, message]
+        remark = problem_html(f"The link asks for a model that is not here: {unknown[0]}.") if unknown else ""
+        return [*texts, *chosen, remark]
 
     def _show(
         self, prompt: str, chosen: str, rejected: str, model: str | None, compare: str | None, before: PairView | None
@@ -308,6 +310,7 @@ class _PairTab:
         return [
             view,
             f"{problems}{verdicts_html(view.readings, colors)}{notices}",
+            gr.skip() if before is None else "",  # what is wrong with the link stays for its own pair
             gr.Column(visible=True),
             token_diff_html(view.readings[0]),
             table_html(view.readings, colors),

@@ -116,6 +116,7 @@ def read_pair(name: str, reward_model: RewardModel, pair: PreferencePair) -> Rea
     """
     import torch
 
+    from normbt_lab.layouts import PADDED
     from normbt_lab.representations import outputs_from_tap, tapped_score_head
     from normbt_lab.scoring.score import batch_of, longest_sequence, ready_pairs, records
 
@@ -123,7 +124,7 @@ def read_pair(name: str, reward_model: RewardModel, pair: PreferencePair) -> Rea
     ready = next(ready_pairs(reward_model, [pair], longest_sequence(reward_model, None), rejects), None)
     if ready is None:
         raise NormBTError(f"This pair cannot be scored: {', '.join(rejects.counts)}.")
-    batch = batch_of(reward_model, [ready])
+    batch = batch_of(reward_model, [ready], PADDED)  # every token in a row of its own answer
     model = reward_model.model
     with torch.no_grad(), pooled_states(model, batch) as states, tapped_score_head(model) as tapped:
         model(**batch.model_inputs())
