@@ -1,5 +1,6 @@
 """Shipped reward models: what they may learn from, how they are made, packed, checked and loaded by name."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from normbt_lab.cli import main as normbt
 from normbt_lab.data.bundled import load_bundled_pairs
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.errors import NormBTError, UsageError
@@ -185,6 +187,21 @@ def test_a_packed_run_loads_by_name_and_gives_the_rewards_of_the_run(run, shippe
     assert [pair.weight for pair in ours] == pytest.approx([pair.weight for pair in expected], rel=1e-2)
 
 
+def test_commands_take_the_name_in_the_place_of_a_path(run, shipped, tmp_path, capsys):
+    pack(run, "tiny-normbt")
+    capsys.readouterr()
+    pairs = tmp_path / "pairs.jsonl.gz"
+    row = {"prompt": "1 + 1?", "chosen": "2", "rejected": "3", "category": "Reasoning"}
+    pairs.write_bytes(gzip.compress("\n".join([json.dumps(row)] * 6).encode()))
+    given = ["--model", "tiny-normbt", "--input", str(pairs)]
+    assert normbt(["evaluate", *given, "--json"]) == 0
+    evaluation = json.loads(capsys.readouterr().out)
+    assert (evaluation["pairs"], list(evaluation["categories"])) == (6, ["reasoning"])
+    assert normbt(["compare", *given, "--baseline", str(run), "--json"]) == 0
+    assert normbt(["export", "--model", "tiny-normbt", "--merge", "--output", str(tmp_path / "plain")]) == 0
+    assert (tmp_path / "plain" / "tokenizer.json").is_file()  # the backbone's: the packed model has none
+
+
 def test_what_is_packed_is_small_and_holds_no_training_text_and_no_path(run, shipped):
     folder = pack(run, "tiny-normbt")
     files = {path.name for path in folder.iterdir()}
@@ -209,6 +226,7 @@ def test_the_card_says_sources_licences_settings_and_intervals(run, shipped):
     assert f"| all | 400 | {100 * result['accuracy']['strict']:.1f} % |" in card
     # 20 pairs of nine sources: the first two of the list give a third one.
     assert "| openai/grade-school-math | 3 | MIT |" in card
+    assert "--weighting normbt --backbone tiny-random --bundled 12 --real 20 --real-pairs FILE" in card
     assert "| learning_rate | 0.001 |" in card and "| seed | 0 |" in card
     assert json.loads((run / "made.json").read_text())["sha256"] in card
 

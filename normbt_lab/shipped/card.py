@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from normbt_lab.shipped.make import MakeSettings
 from normbt_lab.shipped.mix import BUNDLED_SOURCE, LONGEST, PERMITTED_SOURCES
 
 OBJECTIVES = {"uniform": "the Bradley-Terry loss", "normbt": "the Bradley-Terry loss with NormBT weights"}
@@ -56,9 +58,9 @@ tags: [reward-trainer, normbt]
 # {name}
 
 A small reward model: a LoRA adapter with its score head on {settings["backbone"]}, trained with
-{OBJECTIVES[settings["weighting"]]}. It gives a text one number, higher where people would prefer it; only differences
-between answers to the same prompt mean something. It is here to learn and measure with, beside its twin that differs in
-the weight of a pair alone.
+{OBJECTIVES[settings["weighting"]]}. It gives a text one number, higher where people would
+prefer it; only differences between answers to the same prompt mean something. It is here to learn and measure with,
+beside its twin that differs in the weight of a pair alone.
 
 ```python
 from normbt_lab import load_reward_model
@@ -89,21 +91,27 @@ Real pairs are drawn at random from each source in turn, within {LONGEST} tokens
 
 def _settings(settings: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
     rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items() if value is not None)
-    options = f"--weighting {settings['weighting']} --bundled {settings['bundled']} --real {settings['real']}"
     return f"""## Settings
 
 ```bash
-python -m normbt_lab.shipped.make {options} --real-pairs FILE --output DIR
+{_command(settings)}
 ```
 
 | setting | value |
 |---|---|
 {rows}
 
-{_steps(history)} steps of AdamW with a cosine schedule on LoRA updates of all linear layers and on the head. Mean
-weight of a pair over the run {_mean(history, "weight_mean"):.2f}. The gradient was clipped at norm 1 in
-{_mean(history, "clip_rate"):.0%} of the steps.
+{_steps(history)} steps of AdamW with a cosine schedule on LoRA updates of all linear layers and on the head.
+The mean weight of a pair over the run was {_mean(history, "weight_mean"):.2f}, and the gradient was clipped at
+norm 1 in {100 * _mean(history, "clip_rate"):.0f} % of the steps.
 """
+
+
+def _command(settings: dict[str, Any]) -> str:
+    """The command with every setting that is not its default."""
+    defaults = asdict(MakeSettings(weighting=""))
+    options = [f"--{name.replace('_', '-')} {settings[name]}" for name in settings if settings[name] != defaults[name]]
+    return f"python -m normbt_lab.shipped.make {' '.join(options)} --real-pairs FILE --output DIR"
 
 
 def _steps(history: Sequence[dict[str, Any]]) -> int:

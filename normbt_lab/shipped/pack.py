@@ -78,6 +78,7 @@ def _write_weights(run: Path, folder: Path) -> None:
     # the head, which is one row of numbers, keeps float32.
     stored = {key: value if _is_head(key) else value.to(torch.float16) for key, value in tensors.items()}
     save_file(stored, folder / WEIGHTS_FILE)
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for its owner alone, and a wheel keeps that
 
 
 def _is_head(key: str) -> bool:
