@@ -2,6 +2,7 @@
 #
 #   make demo        train and compare a Bradley-Terry and a NormBT reward model, write runs/demo/report.html
 #   make test        the whole test suite
+#   make test-long   the tests that take minutes each: twenty kills of a run, thousands of generated files
 #   make lint        ruff and mypy
 #   make app         the page that scores single pairs
 #   make notebooks   run every notebook in the cpu profile and keep its outputs
@@ -26,7 +27,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install $(shell test -t 2 || echo --quiet) --disable-pip-version-check -c constraints.txt
 TORCH_FIRST := $(if $(TORCH_INDEX_URL),$(PIP_INSTALL) --index-url $(TORCH_INDEX_URL) torch &&)
 
-.PHONY: help setup demo test lint app notebooks clean
+.PHONY: help setup demo test test-long lint app notebooks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -61,6 +62,10 @@ demo: $(CORE)
 # One thread for each worker: workers times threads beyond the cores is slower, and sums in one order are repeatable.
 test: $(ALL)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+
+# One process: kills are timed. -s shows the seed of a night's random moments.
+test-long: $(ALL)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m long $(PYTEST_ARGS)
 
 lint: $(ALL)
 	@$(BIN)/ruff check .
