@@ -97,12 +97,12 @@ def build_pair_tab(demo: gr.Blocks, models: Models) -> None:
         models: Those of the page.
     """
     if models.names or models.allow_more:
-        _PairTab(demo, models)
+        PairTab(demo, models)
     else:
         gr.Markdown(NO_MODELS, container=True)
 
 
-class _PairTab:
+class PairTab:
     """The components of the tab, from top to bottom, and what happens when they are used."""
 
     def __init__(self, demo: gr.Blocks, models: Models) -> None:
@@ -214,7 +214,7 @@ class _PairTab:
         private: dict[str, Any] = {"api_visibility": "private"}
         pair = [self.prompt, self.chosen, self.rejected, self.model, self.compare]
         scoring: dict[str, Any] = {
-            "fn": self._show,
+            "fn": self.show,
             "inputs": [*pair, self.shown],
             "outputs": self._shown_parts,
             "show_progress_on": [self.message],
@@ -262,7 +262,7 @@ class _PairTab:
 
     @property
     def _shown_parts(self) -> list[Any]:
-        """What a score changes, in the order in which `_show` gives it."""
+        """What a score changes, in the order in which `show` gives it."""
         return [
             self.shown,
             self.message,
@@ -293,7 +293,7 @@ class _PairTab:
         remark = problem_html(f"The link asks for a model that is not here: {unknown[0]}.") if unknown else ""
         return [*texts, *chosen, remark]
 
-    def _show(
+    def show(
         self, prompt: str, chosen: str, rejected: str, model: str | None, compare: str | None, before: PairView | None
     ) -> list[Any]:
         """What a score changes; where nothing could be scored, the message alone, and all else stays."""
