@@ -252,6 +252,7 @@ def _score(options: argparse.Namespace, rest: list[str]) -> int:
         dtype=options.dtype,
         batch_size=options.batch_size,
         max_length=options.max_length,
+        layout=options.layout,
         rejects=options.rejects,
     )
     return DONE
@@ -299,6 +300,7 @@ def _evaluate_pairs(options: argparse.Namespace) -> Any:
         dtype=options.dtype,
         batch_size=options.batch_size,
         max_length=options.max_length,
+        layout=options.layout,
         rejects=options.rejects,
     )
 
@@ -314,6 +316,7 @@ def _evaluate_benchmark(options: argparse.Namespace) -> Any:
         dtype=options.dtype,
         batch_size=options.batch_size,
         max_length=options.max_length,
+        layout=options.layout,
         rejects=options.rejects,
         output=options.output,
     )
@@ -346,6 +349,7 @@ def _compare(options: argparse.Namespace, rest: list[str]) -> int:
         dtype=options.dtype,
         batch_size=options.batch_size,
         max_length=options.max_length,
+        layout=options.layout,
         bins=options.bins,
         rejects=options.rejects,
     )
@@ -391,6 +395,7 @@ def _best_of_n(options: argparse.Namespace, rest: list[str]) -> int:
         dtype=options.dtype,
         batch_size=options.batch_size,
         max_length=options.max_length,
+        layout=options.layout,
     )
     if options.output is not None:
         write_best_of_n_report(options.output, result, options.candidates)
@@ -464,6 +469,7 @@ def _add_audit(commands: Any) -> None:
         "--batch-size", type=_positive, default=4, metavar="PAIRS", help="default: 4; changes speed only"
     )
     parser.add_argument("--max-length", type=_positive, default=1024, metavar="TOKENS", help="default: 1024")
+    _add_layout(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the sample and of a fresh head (default: 0)")
     parser.add_argument("--output", metavar="JSONL", help="one record per pair: scores, exact norm, norms by layer")
     parser.add_argument("--report", metavar="HTML", help="self-contained page with the figures")
@@ -482,6 +488,7 @@ def _audit(options: argparse.Namespace, rest: list[str]) -> int:
         num_layers=options.num_layers,
         batch_size=options.batch_size,
         max_length=options.max_length,
+        layout=options.layout,
         seed=options.seed,
     )
     # Printed first: a file that cannot be written should not cost the minutes of measuring.
@@ -568,6 +575,16 @@ def _add_scoring(parser: argparse.ArgumentParser, unit: str) -> None:
     parser.add_argument("--batch-size", type=_positive, default=8, metavar=unit, help="default: 8; changes speed only")
     parser.add_argument(
         "--max-length", type=_positive_or_none, metavar="TOKENS", help="longest sequence (default: all)"
+    )
+    _add_layout(parser)
+
+
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layout",
+        choices=["auto", "shared_prefix", "padded"],
+        default="auto",
+        help="compute what both responses share once (auto: where a check allows it) or each response by itself",
     )
 
 

@@ -87,20 +87,22 @@ def test_rewards_are_those_of_each_response_alone(name, reward_model, files):
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_batch_size_and_padding_side_decide_nothing(name, files):
-    """Batches of 1, 2, 7 and 32, the tokenizer set to pad on either side: every comparison comes out the same."""
+def test_batch_size_padding_side_and_layout_decide_nothing(name, files):
+    """Batches of 1, 2, 7 and 32, the tokenizer set to pad on either side, both layouts: every comparison stays."""
 
-    def decisions(batch_size, padding_side):
+    def decisions(batch_size, padding_side, layout):
         tokenizer = byte_level()
         tokenizer.padding_side = padding_side
         model = make_reward_model(tokenizer)
-        result = evaluate_benchmark(model, name, files[name], batch_size=batch_size, progress=False)
+        result = evaluate_benchmark(model, name, files[name], batch_size=batch_size, layout=layout, progress=False)
+        assert result.protocol.layout == layout
         compared = [[(a > b) - (a < b) for a in one.rewards for b in one.rewards] for one in result.items]
         return compared, [value for score in result.scores for value in score.credit]
 
-    compared, credits = decisions(1, "right")
+    compared, credits = decisions(1, "right", "padded")
     for batch_size, padding_side in ((2, "right"), (7, "left"), (32, "left"), (32, "right")):
-        found = decisions(batch_size, padding_side)
+        layout = "padded" if (batch_size, padding_side) == (32, "right") else "shared_prefix"
+        found = decisions(batch_size, padding_side, layout)
         assert found[0] == compared
         # Shares of decisions; only the margin term of RewardBench 2's Ties carries the rewards' own rounding on.
         assert found[1] == pytest.approx(credits, abs=1e-6)

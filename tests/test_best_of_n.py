@@ -33,7 +33,7 @@ from normbt_lab.evaluation.best_of_n_files import (
     write_best_of_n_report,
 )
 from normbt_lab.evaluation.candidates import Candidates, read_candidates, write_candidates
-from normbt_lab.scoring.responses import score_responses
+from normbt_lab.scoring.responses import Question, score_responses
 
 # the estimator
 
@@ -257,12 +257,20 @@ def test_a_bad_row_is_an_error_with_its_line(tmp_path, row, message) -> None:
 def test_a_response_has_the_reward_it_has_alone() -> None:
     """One response at a time through transformers' own forward pass."""
     reward_model = make_reward_model()
-    asked = [("question?", "yes " * n) for n in (1, 9, 3)] + [("other?", "no"), ("other?", "no"), ("third?", "")]
-    rewards = score_responses(reward_model, asked, batch_size=2)
-    for (prompt, response), reward in zip(asked, rewards, strict=True):
-        alone = next(iter(_stock(reward_model, prompt, response)))
-        assert reward == pytest.approx(alone, abs=1e-5)
-    assert rewards[3] == rewards[4]
+    questions = [
+        Question("question?", ["yes ", "yes " * 9, "yes " * 3]),
+        Question("other?", ["no", "no"]),
+        Question("third?", [""]),
+    ]
+    for question, scored in zip(questions, score_responses(reward_model, questions, batch_size=2), strict=True):
+        for response, found in zip(question.responses, scored, strict=True):
+            alone = next(iter(_stock(reward_model, question.prompt, response)))
+            assert found.reward == pytest.approx(alone, abs=1e-5)
+
+
+def test_equal_responses_tie_exactly() -> None:
+    (scored,) = score_responses(make_reward_model(), [Question("other?", ["no", "yes, indeed", "no"])])
+    assert scored[0] == scored[2] != scored[1]
 
 
 def _stock(reward_model, prompt: str, response: str) -> list[float]:
@@ -273,10 +281,15 @@ def _stock(reward_model, prompt: str, response: str) -> list[float]:
         return reward_model.model(input_ids=torch.tensor([tokens.chosen_ids])).logits[0].tolist()
 
 
-def test_the_batch_size_changes_no_choice() -> None:
+def test_batch_size_and_layout_change_no_choice() -> None:
     reward_model = make_reward_model()
-    asked = [(f"question {i % 5}?", "word " * (i % 11)) for i in range(40)]
-    one, many = (score_responses(reward_model, asked, batch_size=size) for size in (1, 7))
+    questions = [Question(f"question {i}?", ["word " * n for n in range(i, 11, 2)]) for i in range(8)]
+
+    def rewards(batch_size: int, layout: str) -> list[float]:
+        found = score_responses(reward_model, questions, batch_size=batch_size, layout=layout)
+        return [response.reward for responses in found for response in responses]
+
+    one, many = rewards(1, "padded"), rewards(7, "shared_prefix")
     assert one == pytest.approx(many, abs=1e-5)
     assert np.argsort(one).tolist() == np.argsort(many).tolist()
 
@@ -304,7 +317,8 @@ def test_scores_of_a_model_are_kept_and_read_again_without_it(model_folder, smal
     saved = str(tmp_path / "scored.jsonl")
     scored = best_of_n_file(small_file, [model_folder], save_scores=saved, progress=False)
     assert list(scored.curves) == ["bt"]
-    assert best_of_n_file(saved).to_json() == scored.to_json()
+    assert scored.layouts == {"bt": "shared_prefix"}
+    assert best_of_n_file(saved).to_json() == {**scored.to_json(), "layouts": {}}  # nothing was computed this time
 
 
 def test_a_gold_model_takes_the_place_of_the_gold_column(model_folder, small_file, tmp_path, caplog) -> None:

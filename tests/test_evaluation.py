@@ -140,7 +140,7 @@ def test_the_json_has_exactly_the_documented_keys_and_is_strict_json():
     evaluation = evaluate_pairs([scored_pair(1.0, distance=d, category="chat") for d in (1.0, 2.0, 3.0)])
     found = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
     shared = ["pairs", "accuracy", "tie_rate", "length_baseline"]
-    assert list(found) == [*shared, "categories", "distance_bins"]
+    assert list(found) == [*shared, "categories", "distance_bins", "layout"]
     assert list(found["accuracy"]) == ["strict", "half", "interval"]
     assert len(found["accuracy"]["interval"]) == 2
     assert list(found["categories"]["chat"]) == shared

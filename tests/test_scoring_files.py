@@ -273,4 +273,6 @@ def test_evaluating_a_file_is_evaluating_its_scored_pairs(model, pairs, caplog):
     expected = evaluate_pairs(score_pairs(make_reward_model(), [pair_of_words(n) for n in range(10)]))
     found = evaluate_file(model, pairs, progress=False)
     assert found.overall == expected.overall
+    assert found.to_json()["layout"] == "shared_prefix"
+    assert evaluate_file(model, pairs, layout="padded", progress=False).layout == "padded"
     assert "1 row rejected" in caplog.text

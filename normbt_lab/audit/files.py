@@ -30,6 +30,7 @@ def audit_file(
     num_layers: int | None = None,
     batch_size: int = 4,
     max_length: int = 1024,
+    layout: str = "auto",
     seed: int = 0,
     rejects: str | None = None,
     progress: bool = True,
@@ -44,6 +45,7 @@ def audit_file(
         num_layers: For a backbone: use only so many layers.
         batch_size: Most pairs in one pass.
         max_length: Most tokens of a response with its prompt; what is longer is cut on the right.
+        layout: As in `measure_pairs`: whether what both responses share is computed once.
         seed: Seed of the sample and of a fresh head.
         rejects: File for rows that could not be read.
         progress: Show a bar on stderr once it takes longer than two seconds.
@@ -53,13 +55,20 @@ def audit_file(
     """
     from normbt_lab.audit.loading import load_for_audit
     from normbt_lab.gradients.measure import measure_pairs
+    from normbt_lab.layouts import layout_used
     from normbt_lab.representations import score_head
 
     with RejectLog(rejects) as log:
         sample = sample_pairs(read_pairs(input, rejects=log), pairs, seed)
         loaded = load_for_audit(model, adapter, num_layers, seed)
         measured = measure_pairs(
-            loaded.reward_model, sample, batch_size=batch_size, max_length=max_length, rejects=log, progress=progress
+            loaded.reward_model,
+            sample,
+            batch_size=batch_size,
+            max_length=max_length,
+            layout=layout,
+            rejects=log,
+            progress=progress,
         )
         if log.total:
             logger.warning("%s", log.summary())
@@ -70,6 +79,7 @@ def audit_file(
         has_trained_head=loaded.has_trained_head,
         head_norm=score_head(loaded.reward_model.model).weight.norm().item(),
         trained_parameters=trained,
+        layout=layout_used(loaded.reward_model.model, layout),
     )
     return audit, measured
 

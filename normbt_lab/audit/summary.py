@@ -71,6 +71,7 @@ class Audit:
         zero_distance: Pairs whose representations are equal to the last bit.
         near_duplicates: Pairs with at least 95 % of their words in common.
         closest: Indices of the near-duplicates that weigh most, at most five.
+        layout: How the pairs were computed, ``shared_prefix`` or ``padded``; None where that is not known.
     """
 
     model: str
@@ -93,6 +94,7 @@ class Audit:
     zero_distance: int
     near_duplicates: int
     closest: Sequence[int]
+    layout: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The audit as one JSON object, with its verdict."""
@@ -108,6 +110,7 @@ def audit_pairs(
     has_trained_head: bool = True,
     head_norm: float = float("nan"),
     trained_parameters: int = 0,
+    layout: str | None = None,
 ) -> Audit:
     """What the measured pairs say together.
 
@@ -120,6 +123,7 @@ def audit_pairs(
         has_trained_head: Whether the score head was trained.
         head_norm: ‖w_s‖.
         trained_parameters: Number of parameters behind the gradients.
+        layout: How the pairs were computed.
 
     Raises:
         NormBTError: Fewer than 20 pairs, or all at distance 0.
@@ -176,6 +180,7 @@ def audit_pairs(
         zero_distance=int((~apart).sum()),
         near_duplicates=len(duplicates),
         closest=[measured[i].scored.index for i in duplicates[np.argsort(distance[duplicates])][:5]],
+        layout=layout,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -63,12 +63,14 @@ class BestOfN:
         largest: The last n of every curve.
         curves: Name of each proxy -> its curve.
         baselines: `BEST` and `LENGTH` -> their curves.
+        layouts: Scores that were computed for this result, by name -> how, ``shared_prefix`` or ``padded``.
     """
 
     prompts: int
     largest: int
     curves: Mapping[str, Curve]
     baselines: Mapping[str, Curve]
+    layouts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> list[int]:
@@ -113,6 +115,7 @@ class BestOfN:
             "kl": self.kl,
             "proxies": {name: self._curve_json(name, curve) for name, curve in self.curves.items()},
             "baselines": {name: self._curve_json(name, curve) for name, curve in self.baselines.items()},
+            "layouts": dict(self.layouts),
         }
 
     def _curve_json(self, name: str, curve: Curve) -> dict[str, Any]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import as_file
 from pathlib import Path
 
 from normbt_lab.data.checkable.candidates import NAME, bundled_candidates
-from normbt_lab.errors import UsageError
+from normbt_lab.data.rejects import RejectLog
+from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.evaluation.best_of_n import LENGTH, BestOfN, best_of_n
 from normbt_lab.evaluation.candidates import GOLD, Candidates, read_candidates, write_candidates
 from normbt_lab.evaluation.intervals import Estimate
 from normbt_lab.evaluation.tables import aligned
+from normbt_lab.scoring.scored_pair import as_text
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ def best_of_n_file(
     dtype: str = "float32",
     batch_size: int = 8,
     max_length: int | None = None,
+    layout: str = "auto",
     progress: bool = True,
 ) -> BestOfN:
     """Best-of-n of the proxies that a file of candidates holds scores of, and of reward models that score it now.
@@ -43,6 +47,7 @@ def best_of_n_file(
         dtype: Arithmetic of the backbones.
         batch_size: Most couples of responses in one forward pass.
         max_length: Most tokens of a response with its prompt.
+        layout: As in `score_pairs`: whether what two responses share is computed once.
         progress: Show a bar on stderr once it takes longer than two seconds.
 
     Raises:
@@ -51,12 +56,13 @@ def best_of_n_file(
     """
     found = _read(candidates)[:prompts]
     names = model_names(models)
+    layouts: dict[str, str] = {}
     wanted = [*([(GOLD, gold_model)] if gold_model else []), *zip(names, models, strict=True)]
     for name, model in wanted:
         if found and name in found[0].scores:
             logger.warning("the file's own column %r gives way to the scores of %s", name, model)
-        found = _scored(found, name, model, dtype, batch_size, max_length, progress)
-    result = best_of_n(found, largest=largest)
+        found, layouts[name] = _scored(found, name, model, dtype, batch_size, max_length, layout, progress)
+    result = replace(best_of_n(found, largest=largest), layouts=layouts)
     if save_scores is not None:
         write_candidates(save_scores, found)
     return result
@@ -145,20 +151,39 @@ def _scored(
     dtype: str,
     batch_size: int,
     max_length: int | None,
+    layout: str,
     progress: bool,
-) -> list[Candidates]:
-    """The candidates with one column more; the model is let go of before the next one is loaded."""
+) -> tuple[list[Candidates], str]:
+    """The candidates with one column more, and the layout; the model is let go of before the next one is loaded."""
+    from normbt_lab.layouts import PADDED, layout_used
     from normbt_lab.model import load_reward_model
-    from normbt_lab.scoring.responses import score_responses
+    from normbt_lab.scoring.responses import Question, score_responses
 
-    asked = [(found.prompt, response) for found in candidates for response in found.responses]
     reward_model = load_reward_model(model, dtype)
-    rewards = iter(
-        score_responses(reward_model, asked, batch_size=batch_size, max_length=max_length, progress=progress)
+    rejects = RejectLog()
+    scored = score_responses(
+        reward_model,
+        [Question(found.prompt, found.responses, origin=as_text(found.prompt)[:60]) for found in candidates],
+        batch_size=batch_size,
+        max_length=max_length,
+        layout=layout,
+        rejects=rejects,
+        progress=progress,
     )
+    used = layout_used(reward_model.model, layout) or PADDED.name
     del reward_model
     gc.collect()
-    return [found.with_scores(name, [next(rewards) for _ in found.responses]) for found in candidates]
+    with_scores = [
+        found.with_scores(name, [response.reward for response in responses])
+        for found, responses in zip(candidates, scored, strict=True)
+        if responses is not None
+    ]
+    if len(with_scores) < len(candidates):
+        raise NormBTError(
+            f"{model} cannot score all responses ({rejects.summary()}), and best-of-n over the rest would "
+            "be of another policy: remove those prompts from the file, or take a model whose tokenizer reads them"
+        )
+    return with_scores, used
 
 
 def _comparisons(result: BestOfN) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +141,7 @@ class Comparison:
         categories: By category, RewardBench's four first; empty where the data has no categories.
         distance_bins: From closest to farthest, about equally many pairs in each.
         disagreements: Pairs that exactly one model ranks right, from closest to farthest.
+        layouts: How the pairs were computed, ``shared_prefix`` or ``padded``, by the model's name, where it is known.
     """
 
     model: str
@@ -150,6 +151,7 @@ class Comparison:
     categories: Mapping[str, PairedResult]
     distance_bins: Sequence[PairedBin]
     disagreements: Sequence[Disagreement]
+    layouts: Mapping[str, str] = field(default_factory=dict)
 
     def closest(self, count: int, *, model_is_right: bool = True) -> list[Disagreement]:
         """The closest pairs that only the model, or only the baseline, ranks right (paper figure 7)."""
@@ -165,6 +167,7 @@ class Comparison:
             "categories": {name: result.to_json() for name, result in self.categories.items()},
             "distance_bins": [distance_bin.to_json() for distance_bin in self.distance_bins],
             "disagreeing_pairs": [found.to_json() for found in self.disagreements],
+            "layouts": dict(self.layouts),
         }
 
     def table(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def compare_files(
     dtype: str = "float32",
     batch_size: int = 8,
     max_length: int | None = None,
+    layout: str = "auto",
     bins: int = 5,
     rejects: str | None = None,
     progress: bool = True,
@@ -52,6 +54,7 @@ def compare_files(
         dtype: Arithmetic of the backbones: ``float32``, ``bfloat16`` or ``float16``.
         batch_size: Most pairs in one forward pass.
         max_length: Most tokens of a response with its prompt, 4,096 or the model's own limit by default.
+        layout: As in `score_pairs`: whether what both responses share is computed once.
         bins: Number of distance bins.
         rejects: File for rows that could not be scored.
         progress: Show a bar on stderr once it takes longer than two seconds.
@@ -59,28 +62,40 @@ def compare_files(
     Raises:
         NormBTError: No pair that all can score, or a reward that is not finite.
     """
+    from normbt_lab.layouts import layout_used
     from normbt_lab.model import load_reward_model
 
+    names = short_names(model, baseline)
+    layouts: dict[str, str] = {}
     with RejectLog(rejects) as log:
         pairs = list(read_pairs(input, rejects=log))
         if not pairs:
             raise NormBTError("nothing to compare: no pair. Is the input empty, or was every row rejected?")
 
-        def scored_by(reward_model: RewardModel) -> dict[int, ScoredPair]:
+        def scored_by(reward_model: RewardModel, name: str) -> dict[int, ScoredPair]:
             found = score_pairs(
-                reward_model, pairs, batch_size=batch_size, max_length=max_length, rejects=log, progress=progress
+                reward_model,
+                pairs,
+                batch_size=batch_size,
+                max_length=max_length,
+                layout=layout,
+                rejects=log,
+                progress=progress,
             )
-            return {pair.index: pair for pair in found}
+            scored = {pair.index: pair for pair in found}
+            if used := layout_used(reward_model.model, layout):
+                layouts[name] = used
+            return scored
 
         scores = []
-        for name in (model, baseline):
-            scores.append(scored_by(load_reward_model(name, dtype)))
+        for name, place in zip(names, (model, baseline), strict=True):
+            scores.append(scored_by(load_reward_model(place, dtype), name))
             gc.collect()  # before the next model asks for memory
         if base_model is not None:
-            scores.append(scored_by(_untrained(base_model, dtype)))
+            scores.append(scored_by(_untrained(base_model, dtype), base_model))
         if log.total:
             logger.warning("%s", log.summary())
-    return _comparison(scores, pairs, short_names(model, baseline), base_model, bins)
+    return replace(_comparison(scores, pairs, names, base_model, bins), layouts=layouts)
 
 
 def write_comparison(path: str | Path, comparison: Comparison) -> Path:

@@ -1,84 +1,158 @@
-"""Rewards of single responses, as best-of-n needs them, by the same forward pass that scores pairs."""
+"""Rewards of all responses to a question, as benchmarks and best-of-n need them, by the pass that scores pairs.
+
+Responses go through `score_pairs` two by two, as if they were pairs of which only the rewards are read; in the
+shared-prefix layout, a prompt is computed once per couple.
+
+A reward comes from a float32 sum whose last bits depend on the shape of the batch. So responses of a question that are
+the same tokens are scored once and share the reward: their tie is exact, whatever they are batched with.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from normbt_lab.data.pairs import PreferencePair, Text
-from normbt_lab.data.rejects import RejectLog
-from normbt_lab.errors import NormBTError
-from normbt_lab.scoring.score import score_pairs
-from normbt_lab.scoring.scored_pair import as_text
+from normbt_lab.data.rejects import Reason, RejectLog
+from normbt_lab.data.tokenization import UntokenizablePair, tokenize_pair
+from normbt_lab.scoring.score import longest_sequence, score_pairs
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from normbt_lab.model import RewardModel
 
-Asked = tuple[Text, Text]
-"""A prompt and a response to it."""
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt and responses to it, one or more.
+
+    Attributes:
+        prompt: What was asked: text, or the conversation so far.
+        responses: What was answered.
+        origin: Where it was read, for messages.
+        row: The record as it was read, for the log of rejects.
+    """
+
+    prompt: Text
+    responses: Sequence[Text]
+    origin: str | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ScoredResponse(NamedTuple):
+    """What is known of a response once it is scored.
+
+    Attributes:
+        reward: Log-odds (nats).
+        tokens: Its length, prompt included.
+        truncated: Whether it was cut to that length.
+    """
+
+    reward: float
+    tokens: int
+    truncated: bool
 
 
 def score_responses(
     reward_model: RewardModel,
-    asked: Sequence[Asked],
+    questions: Sequence[Question],
     *,
     batch_size: int = 8,
     max_length: int | None = None,
+    layout: str = "auto",
+    rejects: RejectLog | None = None,
     progress: bool = False,
-) -> list[float]:
-    """Reward of each response to its prompt, log-odds (nats), in order.
-
-    Two responses to one prompt go through `score_pairs` as if they were a pair, of which only the rewards are read.
-    A repeated response is scored once, so that repetitions tie exactly: in different batches they could differ in the
-    last bits. They run from long to short, so that batches hold little padding.
+) -> list[list[ScoredResponse] | None]:
+    """For each question its scored responses, in order; None where one of them is refused.
 
     Args:
         reward_model: From `load_reward_model`.
-        asked: (prompt, response) of each.
-        batch_size: Most couples of responses in one forward pass.
-        max_length: Most tokens of a response with its prompt, as in `score_pairs`; longer ones are cut on the right.
+        questions: Prompts with their responses.
+        batch_size: Most couples of responses in one forward pass; changes speed only.
+        max_length: As in `score_pairs`: longer responses are cut on the right.
+        layout: As in `score_pairs`: whether what two responses share is computed once.
+        rejects: Where questions that the tokenizer refuses are counted.
         progress: Show a bar on stderr once it takes longer than two seconds.
 
     Raises:
-        NormBTError: A response that the tokenizer refuses, or a reward that is not finite.
+        NormBTError: A reward is not a finite number.
+        UsageError: A batch size or length out of range, or a layout that the model does not support.
     """
-    couples = _couples(asked)
-    pairs = [
-        PreferencePair(first[0], first[1], second[1], origin=f"a couple of responses to {as_text(first[0])[:60]!r}")
-        for first, second in couples
-    ]
-    rejects = RejectLog()
-    rewards: dict[str, float] = {}
-    for scored in score_pairs(
-        reward_model, pairs, batch_size=batch_size, max_length=max_length, rejects=rejects, progress=progress
+    rejects = rejects or RejectLog()
+    longest = longest_sequence(reward_model, max_length)
+    stands_for: list[list[int]] = []
+    couples: list[tuple[int, int, int]] = []
+    for number, question in enumerate(questions):
+        ids = _token_ids_or_none(question, reward_model.tokenizer, longest, rejects)
+        stands_for.append([ids.index(one) for one in ids])  # for each response, the first that is the same tokens
+        couples += [(number, first, second) for first, second in _couples(_longest_first(stands_for[-1], ids))]
+    pairs = [_as_pair(questions[number], first, second) for number, first, second in couples]
+    found: dict[tuple[int, int], ScoredResponse] = {}
+    for record in score_pairs(
+        reward_model,
+        pairs,
+        batch_size=batch_size,
+        max_length=max_length,
+        layout=layout,
+        rejects=rejects,
+        progress=progress,
     ):
-        first, second = couples[scored.index]
-        rewards[_key(first)] = scored.reward_chosen
-        rewards[_key(second)] = scored.reward_rejected
-    if rejects.total:
-        raise NormBTError(
-            f"{reward_model.name} cannot score all responses ({rejects.summary()}), and best-of-n over the rest would "
-            "be of another policy: remove those prompts from the file, or take a model whose tokenizer reads them"
+        number, first, second = couples[record.index]
+        found[number, first] = ScoredResponse(record.reward_chosen, record.tokens_chosen, record.truncated_chosen)
+        found[number, second] = ScoredResponse(
+            record.reward_rejected, record.tokens_rejected, record.truncated_rejected
         )
-    return [rewards[_key(one)] for one in asked]
+    return [
+        [found[number, position] for position in positions]
+        if positions and all((number, position) in found for position in positions)
+        else None
+        for number, positions in enumerate(stands_for)
+    ]
 
 
-def _couples(asked: Sequence[Asked]) -> list[tuple[Asked, Asked]]:
-    """Different responses to one prompt, two by two of like length, long ones first; an odd one twice."""
-    by_prompt: dict[str, dict[str, Asked]] = {}
-    for one in asked:
-        by_prompt.setdefault(json.dumps(one[0]), {})[_key(one)] = one
-    couples = []
-    for different in by_prompt.values():
-        ordered = sorted(different.values(), key=_length, reverse=True)
-        couples += [(ordered[i], ordered[min(i + 1, len(ordered) - 1)]) for i in range(0, len(ordered), 2)]
-    return sorted(couples, key=lambda couple: _length(couple[0]), reverse=True)
+def response_token_ids(question: Question, tokenizer: PreTrainedTokenizerBase, longest: int) -> list[tuple[int, ...]]:
+    """Token ids of each response with its prompt, as the model sees them: template, special tokens and cut included.
+
+    Args:
+        question: The question.
+        tokenizer: The model's.
+        longest: Most tokens; what is longer is cut on the right.
+
+    Raises:
+        UntokenizablePair: The tokenizer or its chat template refuses a response.
+    """
+    ids: list[tuple[int, ...]] = []
+    for first, second in _couples(range(len(question.responses))):
+        tokens = tokenize_pair(_as_pair(question, first, second), tokenizer, longest, overlong="truncate_right")
+        assert tokens is not None  # truncated, never dropped
+        ids += [tuple(tokens.chosen_ids), tuple(tokens.rejected_ids)]
+    return ids[: len(question.responses)]
 
 
-def _key(one: Asked) -> str:
-    return json.dumps(one)
+def _token_ids_or_none(
+    question: Question, tokenizer: PreTrainedTokenizerBase, longest: int, rejects: RejectLog
+) -> list[tuple[int, ...]]:
+    try:
+        return response_token_ids(question, tokenizer, longest)
+    except UntokenizablePair as error:
+        rejects.reject(question.origin, Reason.NOT_TOKENIZABLE, dict(question.row), str(error))
+        return []
 
 
-def _length(one: Asked) -> int:
-    return len(as_text(one[0])) + len(as_text(one[1]))
+def _longest_first(positions: Sequence[int], ids: Sequence[Sequence[int]]) -> list[int]:
+    """The different positions, so that couples are of like length."""
+    return sorted(set(positions), key=lambda position: (-len(ids[position]), position))
+
+
+def _couples(positions: Sequence[int]) -> list[tuple[int, int]]:
+    """Positions two by two; the last of an odd number goes with itself, and both sides get one reward."""
+    return [(position, positions[min(i + 1, len(positions) - 1)]) for i, position in enumerate(positions) if i % 2 == 0]
+
+
+def _as_pair(question: Question, first: int, second: int) -> PreferencePair:
+    responses = question.responses
+    return PreferencePair(
+        question.prompt, responses[first], responses[second], origin=question.origin, row=question.row
+    )

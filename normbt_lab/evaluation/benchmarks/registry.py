@@ -42,6 +42,7 @@ def evaluate_benchmark(
     dtype: str = "float32",
     batch_size: int = 8,
     max_length: int | None = None,
+    layout: str = "auto",
     rejects: str | None = None,
     output: str | None = None,
     progress: bool = True,
@@ -60,6 +61,7 @@ def evaluate_benchmark(
             their last bits, and ties become common.
         batch_size: Most pairs of responses in one forward pass; changes speed only.
         max_length: Most tokens of a response with its prompt, 4,096 or the model's own limit by default.
+        layout: As in `score_pairs`: whether what both responses share is computed once.
         rejects: File for rows that could not be scored.
         output: Folder for the benchmark's own result files and ``result.json``.
         progress: Show a bar on stderr once it takes longer than two seconds.
@@ -77,14 +79,20 @@ def evaluate_benchmark(
         items, rows_sha256 = _read(chosen, sources, log)
         reward_model = load_reward_model(model, dtype) if isinstance(model, str) else model
         scored = score_items(
-            reward_model, items, batch_size=batch_size, max_length=max_length, rejects=log, progress=progress
+            reward_model,
+            items,
+            batch_size=batch_size,
+            max_length=max_length,
+            layout=layout,
+            rejects=log,
+            progress=progress,
         )
         if log.total:
             logger.warning("%s", log.summary())
         if not scored:
             raise NormBTError(f"{chosen.title}: no item could be scored: {log.summary()}")
         rejected = log.total
-    protocol = _protocol(reward_model, sources, rows_sha256, scored, rejected, batch_size, max_length)
+    protocol = _protocol(reward_model, sources, rows_sha256, scored, rejected, batch_size, max_length, layout)
     result = benchmark_result(chosen.name, scored, protocol)
     if output is not None:
         write_outputs(output, chosen, result, reward_model)
@@ -205,7 +213,10 @@ def _protocol(
     rejected: int,
     batch_size: int,
     max_length: int | None,
+    layout: str,
 ) -> Protocol:
+    from normbt_lab.layouts import PADDED, layout_used
+
     model: Any = reward_model.model
     return Protocol(
         model=reward_model.name,
@@ -219,6 +230,7 @@ def _protocol(
         batch_size=batch_size,
         max_length=longest_sequence(reward_model, max_length),
         truncated=sum(sum(one.truncated) for one in scored),
+        layout=layout_used(model, layout) or PADDED.name,
         padding="right, masked",
         chat_template=CHAT_TEMPLATE if reward_model.tokenizer.chat_template else "none",
         versions=_versions(),

@@ -30,6 +30,7 @@ class Protocol:
         batch_size: Most pairs of responses in one forward pass.
         max_length: Most tokens of a response with its prompt.
         truncated: Responses that were longer and were cut on the right.
+        layout: ``shared_prefix`` where what two responses share was computed once, ``padded`` where each has a row.
         padding: Always on the right and masked.
         chat_template: ``tokenizer`` for the tokenizer's own, ``none`` where prompt and response are joined.
         versions: Of the packages that decide a reward.
@@ -46,6 +47,7 @@ class Protocol:
     batch_size: int
     max_length: int
     truncated: int
+    layout: str
     padding: str
     chat_template: str
     versions: Mapping[str, str]
@@ -118,7 +120,7 @@ class BenchmarkResult:
             f"expected calibration error {100 * found.expected_calibration_error:.1f} points.",
             f"Protocol: {protocol.source}, rows sha256 {protocol.rows_sha256[:12]}; {protocol.dtype} on "
             f"{protocol.device}, batches of {protocol.batch_size}, {protocol.truncated:,} responses cut to "
-            f"{protocol.max_length:,} tokens, chat template: {protocol.chat_template}.",
+            f"{protocol.max_length:,} tokens, {protocol.layout} layout, chat template: {protocol.chat_template}.",
             *(f"Note: {note}." for note in self.notes),
         ]
         return "\n".join(lines)
