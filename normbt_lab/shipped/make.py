@@ -44,7 +44,8 @@ class MakeSettings:
         learning_rate: AdamW's, at its highest.
         seed: Seed of the sample, the head, the low-rank matrices and the order.
         batch_size: Pairs per optimizer step.
-        micro_batch_size: Pairs per forward pass; the same step whatever it is.
+        micro_batch_size: Pairs per forward pass, the same step whatever it is. A whole step fills the rows of the
+            shared-prefix layout best.
     """
 
     weighting: str
@@ -55,7 +56,7 @@ class MakeSettings:
     learning_rate: float = 1e-3
     seed: int = 0
     batch_size: int = 16
-    micro_batch_size: int = 2
+    micro_batch_size: int = 16
 
 
 def make_shipped(output: Path, settings: MakeSettings, mix: Mix) -> None:
