@@ -154,7 +154,7 @@ class PairTab:
             self.compare = gr.Dropdown(
                 [NOTHING, *((name, name) for name in names)],
                 value=second,
-                label="beside it",
+                label="Beside it",
                 info=info,
                 allow_custom_value=allow_more,
                 min_width=200,
@@ -223,17 +223,10 @@ class PairTab:
         }
         opened = demo.load(self._open, self.address, [*pair, self.remark], js=READ_ADDRESS, **private)
         swapped = self.swap.click(_swap, [self.chosen, self.rejected], [self.chosen, self.rejected], **private)
+        pressed = [self.score.click, *(text.submit for text in (self.prompt, self.chosen, self.rejected))]
         scored = [
-            event(**scoring)
-            for event in (
-                opened.then,
-                swapped.then,
-                self.loader.load_input_event.then,
-                self.score.click,
-                self.prompt.submit,
-                self.chosen.submit,
-                self.rejected.submit,
-            )
+            gr.on(pressed, **scoring),
+            *(event.then(**scoring) for event in (opened, swapped, self.loader.load_input_event)),
         ]
         for event in scored:
             event.then(None, pair, None, js=WRITE_ADDRESS, **private).then(
@@ -282,16 +275,18 @@ class PairTab:
         """What the address of the page says; a model that is not here is named, and the page's own stays."""
         given = Address.parsed(fragment or "")
         texts = [gr.skip() if text is None else text for text in (given.prompt, given.chosen, given.rejected)]
-        chosen: list[Any] = []
+        names: list[Any] = []
         unknown = []
-        for name in (given.model, given.compare):
+        for name in (given.model or None, given.compare):
             try:
-                chosen.append(gr.skip() if name is None else name and (self.models.path(name) and name))
+                if name:
+                    self.models.path(name)
+                names.append(gr.skip() if name is None else name)
             except NormBTError as error:
-                chosen.append(gr.skip())
+                names.append(gr.skip())
                 unknown.append(str(error))
         remark = problem_html(f"The link asks for a model that is not here: {unknown[0]}.") if unknown else ""
-        return [*texts, *chosen, remark]
+        return [*texts, *names, remark]
 
     def show(
         self, prompt: str, chosen: str, rejected: str, model: str | None, compare: str | None, before: PairView | None

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from normbt_lab.backbones.cache import cache_dir
 from normbt_lab.data.bundled import load_bundled_pairs
+from normbt_lab.errors import NormBTError
 from normbt_lab.scoring import score_pairs
 from normbt_lab.shipped.registry import ADAPTERS, is_shipped_name
+from normbt_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
     from normbt_lab.app.models import Models
@@ -48,6 +50,7 @@ class ReferencePoints:
     def __init__(self, models: Models) -> None:
         self._models = models
         self._known: dict[str, list[ReferencePoint]] = {}
+        self._begun: dict[str, list[ReferencePoint]] = {}
 
     def known(self, name: str) -> list[ReferencePoint]:
         """The points under this model; none until `compute` has run to its end."""
@@ -59,22 +62,26 @@ class ReferencePoints:
     def compute(self, name: str) -> Iterator[int]:
         """Score the reference pairs where that is not done yet; yields how many are done, after each turn.
 
+        Where it is left off, because the visitor went away, the next call goes on. One at a time.
+
         Raises:
             NormBTError: The model does not load.
         """
         if self.known(name):
             return
         path = self._models.path(name)
-        points: list[ReferencePoint] = []
+        points = self._begun.setdefault(path, [])
         pairs = load_bundled_pairs("test", limit=REFERENCE_PAIRS)
-        for start in range(0, len(pairs), CHUNK):
+        for start in range(len(points), len(pairs), CHUNK):
             with self._models.use(name) as reward_model:
-                for scored in score_pairs(reward_model, pairs[start : start + CHUNK], batch_size=CHUNK):
-                    category = scored.category or ""
-                    points.append(ReferencePoint(category, scored.representation_distance, scored.prediction_error))
+                scored = list(score_pairs(reward_model, pairs[start : start + CHUNK], batch_size=CHUNK))
+            points += [
+                ReferencePoint(pair.category or "", pair.representation_distance, pair.prediction_error)
+                for pair in scored
+            ]
             yield len(points)
-        self._known[path] = points
-        with suppress(OSError):  # a cache that cannot be written costs time at the next start, nothing else
+        self._known[path] = self._begun.pop(path)
+        with suppress(NormBTError):  # a cache that cannot be written costs time at the next start, nothing else
             _write(_cached_file(path), points)
 
 
@@ -99,11 +106,8 @@ def _cached_file(path: str) -> Path:
 
 
 def _write(file: Path, points: Sequence[ReferencePoint]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     rounded = [(point.category, float(f"{point.distance:.5g}"), float(f"{point.error:.5g}")) for point in points]
-    temporary.write_text(json.dumps(rounded) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    write_whole(file, json.dumps(rounded) + "\n", "the reference points")
 
 
 def main() -> None:

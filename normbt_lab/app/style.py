@@ -55,7 +55,7 @@ pre.tokens mark {{ border-radius: 3px; color: inherit; font-weight: 600; text-de
 pre.tokens mark.chosen {{ background: rgba(0, 158, 115, .2); text-decoration-color: #009e73; }}
 pre.tokens mark.rejected {{ background: rgba(193, 68, 60, .18); text-decoration-color: #c1443c; }}
 .card svg {{ width: 100%; height: auto; border-radius: 8px; }}
-.narrow {{ align-self: flex-start; flex-grow: 0 !important; }}
+.narrow {{ max-width: 320px; }}
 .finding p {{ font-weight: 600; }}
 table.readings {{ width: 100%; border-collapse: collapse; }}
 table.readings, table.readings :is(thead, tbody, tr) {{ border: 0 !important; }}
