@@ -178,6 +178,7 @@ def load_classifier(
                 dtype=dtype,
                 quantization_config=quantization,
                 output_loading_info=True,
+                use_safetensors=True,  # no pickled weights: SECURITY.md
                 trust_remote_code=False,  # otherwise transformers asks on the terminal
                 **HEAD_CONFIG,
             )
@@ -236,7 +237,13 @@ def _load_tokenizer(name: str, folder: Path, state: NormBTState | None) -> PreTr
     """The stored tokenizer, or the backbone's for an adapter that is stored without one."""
     if state is not None and state.backbone and not (folder / "tokenizer_config.json").is_file():
         return load_tokenizer(resolve_backbone(state.backbone["name"], state.backbone.get("num_layers")))
-    return AutoTokenizer.from_pretrained(name)
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise NormBTError(
+            f"the tokenizer of {name} does not open ({_first_line(error)}). Is the folder complete? A tokenizer that "
+            "brings code of its own is not run."
+        ) from error
 
 
 def _load_adapter(folder: Path, dtype: torch.dtype, state: NormBTState | None) -> Any:
@@ -259,13 +266,16 @@ def _load_adapter(folder: Path, dtype: torch.dtype, state: NormBTState | None) -
         f"the adapter in {folder} does not fit the backbone {path} ({{why}}): it was trained on another one. "
         "Name its own backbone in adapter_config.json, base_model_name_or_path."
     )
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():  # PEFT would go on to adapter_model.bin, a pickle
+        raise NormBTError(f"{folder} has no {weights.name}: is it complete? Pickled weights (.bin) are not opened.")
     try:
         with quiet_loading():
             model = PeftModel.from_pretrained(base, str(folder))
     except (RuntimeError, ValueError) as error:
         raise NormBTError(misfit.format(why=_first_line(error))) from error
     # PEFT loads what fits and leaves the rest out without a word.
-    with safe_open(folder / "adapter_model.safetensors", framework="pt") as stored:
+    with safe_open(weights, framework="pt") as stored:
         different = set(stored.keys()) ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if different:
         raise NormBTError(misfit.format(why=f"{len(different)} tensors differ, such as {min(different)}"))

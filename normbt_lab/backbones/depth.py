@@ -58,7 +58,7 @@ def _first_layers(source: str, num_layers: int) -> PreTrainedModel:
     is_reward_model = any("SequenceClassification" in name for name in config.architectures or [])
     auto = AutoModelForSequenceClassification if is_reward_model else AutoModelForCausalLM
     with quiet_transformers():  # it would list the weights of the layers above as unexpected
-        return auto.from_pretrained(source, config=config, dtype="auto", trust_remote_code=False)
+        return auto.from_pretrained(source, config=config, dtype="auto", use_safetensors=True, trust_remote_code=False)
 
 
 def _keep_first(config: Any, num_layers: int) -> None:

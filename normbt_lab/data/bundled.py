@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from importlib import resources
 from typing import Literal, get_args
 
+from normbt_lab.data.checksums import bundled_bytes
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.errors import UsageError
 
@@ -52,8 +52,7 @@ def load_bundled_pairs(
 
 
 def _lines(split: str) -> list[str]:
-    packed = resources.files("normbt_lab.data").joinpath("bundled", f"{split}.jsonl.gz").read_bytes()
-    return gzip.decompress(packed).decode("utf-8").splitlines()
+    return gzip.decompress(bundled_bytes(f"{split}.jsonl.gz")).decode("utf-8").splitlines()
 
 
 def _pair(line: str, split: str, number: int) -> PreferencePair:
