@@ -23,12 +23,14 @@ from normbt_lab.scoring.score import (
     ReadyPair,
     batch_of,
     batches_of_like_length,
+    layout_for,
     longest_sequence,
     ready_pairs,
     records,
 )
 
 if TYPE_CHECKING:
+    from normbt_lab.layouts import Layout
     from normbt_lab.model import RewardModel
     from normbt_lab.representations import PairOutputs
 
@@ -176,11 +178,13 @@ def explore_pairs(
         ready = list(ready_pairs(reward_model, source.pairs, longest, rejects))
     if not ready:
         raise NormBTError(f"{source.name} has no pair that {name} could score: {rejects.named()}")
+    with use_model() as reward_model:
+        layout = layout_for(reward_model, ready, "auto")
     scored: list[ScoredPair] = []
     parts: list[PairOutputs] = []
-    for batch in batches_of_like_length(ready, BATCH_SIZE):
+    for batch in batches_of_like_length(ready, BATCH_SIZE, layout):
         with use_model() as reward_model:
-            parts.append(_outputs(reward_model, batch))
+            parts.append(_outputs(reward_model, batch, layout))
         scored += records(batch, parts[-1], None)
         if on_progress:
             on_progress(len(scored), len(ready))
@@ -198,13 +202,13 @@ def explore_pairs(
     )
 
 
-def _outputs(reward_model: RewardModel, batch: Sequence[ReadyPair]) -> PairOutputs:
+def _outputs(reward_model: RewardModel, batch: Sequence[ReadyPair], layout: Layout) -> PairOutputs:
     import torch
 
     from normbt_lab.representations import pair_outputs
 
     with torch.no_grad():
-        outputs = pair_outputs(reward_model.model, batch_of(reward_model, batch), average_pool=True)
+        outputs = pair_outputs(reward_model.model, batch_of(reward_model, batch, layout), average_pool=True)
     return replace(outputs, **{name: value.float().cpu() for name, value in vars(outputs).items() if value is not None})
 
 
