@@ -119,26 +119,26 @@ class TrainTime(TrainerCallback):
 def training_round(name: str, workload: Workload, options: argparse.Namespace, folder: str) -> Round:
     """One epoch of a trainer, after two steps to warm up. All variants train the same model object."""
     trainer_class, config_class, settings = TRAINING[name]
-    config = config_class(
-        output_dir=folder,
-        per_device_train_batch_size=PAIRS_PER_BATCH,
-        num_train_epochs=1,
-        learning_rate=1e-6,
-        activation_checkpointing=options.activation_checkpointing,
-        bf16=options.dtype == "bfloat16",
-        use_cpu=not torch.cuda.is_available(),
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        **settings,
-    )
     rows = [
         {"chosen_ids": chosen, "rejected_ids": rejected, "length": max(len(chosen), len(rejected))}
         for chosen, rejected in workload.token_pairs
     ]
     clock = TrainTime()
     with quiet_loading():
+        config = config_class(
+            output_dir=folder,
+            per_device_train_batch_size=PAIRS_PER_BATCH,
+            num_train_epochs=1,
+            learning_rate=1e-6,
+            activation_checkpointing=options.activation_checkpointing,
+            bf16=options.dtype == "bfloat16",
+            use_cpu=not torch.cuda.is_available(),
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            **settings,
+        )
         trainer: Any = trainer_class(
             model=workload.reward_model.model,
             args=config,

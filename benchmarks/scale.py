@@ -23,6 +23,7 @@ from profiles import Profile, make_pairs, plain_tokenizer
 from normbt_lab.backbones import load_tokenizer, resolve_backbone
 from normbt_lab.data.readers import read_pairs
 from normbt_lab.model import build_reward_model, load_reward_model
+from normbt_lab.quiet import quiet_loading
 from normbt_lab.scoring import score_pairs
 
 DISTINCT = 1000
@@ -52,7 +53,8 @@ def save_model(folder: Path, options: argparse.Namespace) -> object:
     backbone = resolve_backbone(options.backbone, options.num_layers)
     tokenizer = plain_tokenizer(load_tokenizer(backbone))
     model = build_reward_model(backbone)
-    model.save_pretrained(folder)  # type: ignore[operator]
+    with quiet_loading():
+        model.save_pretrained(folder)  # type: ignore[operator]
     tokenizer.save_pretrained(folder)
     return tokenizer
 
