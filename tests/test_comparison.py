@@ -215,6 +215,7 @@ def test_a_comparison_of_files_agrees_with_scoring_each_model_alone(folder):
     from normbt_lab.scoring import score_pairs
 
     comparison = compare_files(str(folder / "normbt"), str(folder / "bt"), str(folder / "pairs.jsonl"))
+    assert comparison.layouts == {"normbt": "shared_prefix", "bt": "shared_prefix"}
     assert (comparison.model, comparison.baseline, comparison.distance_source) == ("normbt", "bt", "bt")
     pairs = [PreferencePair(f"{n} + 1?", f"It is {n + 1}.", f"It is {n}.") for n in range(23)]
     right = {}
@@ -234,8 +235,12 @@ def test_distances_of_a_base_model_are_those_of_its_untrained_representations(fo
     from normbt_lab.represent import represent_pairs
 
     comparison = compare_files(
-        *(str(folder / "normbt"), str(folder / "bt"), str(folder / "pairs.jsonl")), base_model="tiny-random", bins=1
+        *(str(folder / "normbt"), str(folder / "bt"), str(folder / "pairs.jsonl")),
+        base_model="tiny-random",
+        bins=1,
+        layout="padded",
     )
+    assert comparison.to_json()["layouts"] == {"normbt": "padded", "bt": "padded", "tiny-random": "padded"}
     assert comparison.distance_source == "tiny-random"
     backbone = resolve_backbone("tiny-random")
     pairs = [PreferencePair(f"{n} + 1?", f"It is {n + 1}.", f"It is {n}.") for n in range(23)]
