@@ -88,7 +88,7 @@ def models(folders):
 
 def python(code, folder):
     """A process of its own: Gradio opens an event loop with every page it builds and leaves it open."""
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def scored_pair(**changed):
@@ -371,9 +371,15 @@ def test_a_model_that_did_not_load_is_tried_again(folders, tmp_path):
         assert reward_model.state.running_mean == 1.5
 
 
-def test_the_colours_of_the_shipped_models_are_those_of_their_objectives():
+def test_the_shipped_models_have_the_names_and_colours_of_their_objectives_and_are_found_by_their_own():
     models = Models(["smollm2-135m-bt", "smollm2-135m-normbt", "mine"])
+    assert models.names == ["BT", "NormBT", "mine"]
     assert [models.color(name) for name in models.names] == ["#d55e00", "#1f7fc4", "#7f8c8d"]
+    assert models.path("NormBT") == models.path("smollm2-135m-normbt") == "smollm2-135m-normbt"
+
+
+def test_two_models_that_would_share_a_name_are_shown_by_their_places():
+    assert Models(["smollm2-135m-bt", "runs/demo/bt"]).names == ["smollm2-135m-bt", "runs/demo/bt"]
 
 
 def test_the_demo_models_are_the_default_where_none_are_shipped(tmp_path, monkeypatch):

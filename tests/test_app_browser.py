@@ -1,10 +1,9 @@
 """The Pair tab in a real browser: typed into, clicked, driven by keys, on a wide page and a phone, light and dark."""
 
 import re
-from pathlib import Path
 
 import pytest
-from app_server import needs_browser, screenshot, serving, tiny_reward_models, visiting
+from app_server import SCREENSHOTS, needs_browser, screenshot, serving, tiny_reward_models, visiting
 
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.model import load_reward_model
@@ -33,9 +32,13 @@ def write(page, prompt=None, chosen=None, rejected=None):
 
 
 def press_score(page):
-    """Score, and wait for the answer: the address changes with every pair."""
+    wait_for_score(page, page.locator("#pair-score").click)
+
+
+def wait_for_score(page, action):
+    """Do it, and wait until the pair is scored: the address then changes, after all else."""
     before = page.url
-    page.locator("#pair-score").click()
+    action()
     page.wait_for_function("before => location.href !== before", arg=before)
 
 
@@ -88,7 +91,6 @@ def test_an_edit_leaves_a_trail_and_swapping_turns_the_preference_around(address
         opened(page)
         write(page, *QUESTION)
         press_score(page)
-        page.wait_for_timeout(300)
         before = message(page).inner_text()
         drawn = page.locator("#pair-plane-1 .scatterlayer .lines path").count()
         write(page, chosen="It is 4!")
@@ -99,8 +101,7 @@ def test_an_edit_leaves_a_trail_and_swapping_turns_the_preference_around(address
         screenshot(page, "pair-trail")
         write(page, chosen=QUESTION[1])
         press_score(page)
-        page.locator("#pair-swap").click()
-        page.wait_for_function("before => document.querySelector('#pair-message').innerText !== before", arg=before)
+        wait_for_score(page, page.locator("#pair-swap").click)
         assert page.locator("#pair-chosen textarea").input_value() == QUESTION[2]
         sides = re.findall(r"prefers (chosen|rejected)", before)
         turned = re.findall(r"prefers (chosen|rejected)", message(page).inner_text())
@@ -110,9 +111,7 @@ def test_an_edit_leaves_a_trail_and_swapping_turns_the_preference_around(address
 def test_an_example_fills_the_texts_and_is_scored(address):
     with visiting(address) as page:
         opened(page)
-        before = page.url
-        page.get_by_role("button", name="paper, Figure 7: prime factor").click()
-        page.wait_for_function("before => location.href !== before", arg=before)
+        wait_for_score(page, page.get_by_role("button", name="paper, Figure 7: prime factor").click)
         assert "isPrime(j)" in page.locator("#pair-chosen textarea").input_value()
         assert page.locator("#pair-diff mark").all_inner_texts() == ["j", "n"]
         screenshot(page, "pair-figure-7")
@@ -203,8 +202,8 @@ def test_the_view_is_saved_as_a_picture_and_as_markdown_with_its_link(address, t
             page.locator("#pair-png").click()
         saved.value.save_as(tmp_path / "pair.png")
         screenshot(page, "pair-card-page")
-        Path("runs/screenshots").mkdir(parents=True, exist_ok=True)
         picture = (tmp_path / "pair.png").read_bytes()
+        (SCREENSHOTS / "pair-card.png").write_bytes(picture)
         assert picture.startswith(b"\x89PNG") and int.from_bytes(picture[16:20], "big") == 2400  # twice 1200 pixels
         with page.expect_download() as saved:
             page.locator("#pair-markdown").click()
@@ -218,15 +217,13 @@ def test_the_view_is_saved_as_a_picture_and_as_markdown_with_its_link(address, t
 def test_the_tab_works_without_a_mouse(address):
     with visiting(address) as page:
         opened(page)
-        before = page.url
         page.locator("#pair-prompt textarea").focus()
         page.keyboard.press("Control+A")
         page.keyboard.type(QUESTION[0])
         page.keyboard.press("Tab")
         page.keyboard.press("Control+A")
         page.keyboard.type(QUESTION[1])
-        page.keyboard.press("Shift+Enter")
-        page.wait_for_function("before => location.href !== before", arg=before)
+        wait_for_score(page, lambda: page.keyboard.press("Shift+Enter"))
         reached = set()
         for _ in range(12):
             page.keyboard.press("Tab")

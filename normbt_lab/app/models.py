@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from normbt_lab.app.turns import Turns
 from normbt_lab.errors import UsageError
 from normbt_lab.figures import COLORS, SPARE_COLORS
-from normbt_lab.shipped.registry import available_models
+from normbt_lab.shipped.registry import SHIPPED, available_models, is_shipped_name
 from normbt_lab.state import STATE_FILE
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DEMO_MODELS = ("runs/demo/bt", "runs/demo/normbt")
 """Where `make demo` leaves its two reward models."""
+
+OBJECTIVES = {"uniform": "BT", "normbt": "NormBT"}
+"""How the pairs of a shipped model were weighed -> what the figures call it."""
 
 MOST_LOADED = 4
 """Models in memory at a time; beyond it the one that was not used for longest is let go."""
@@ -34,8 +37,8 @@ def default_paths() -> tuple[str, ...]:
 class Models:
     """The page's reward models by the names it shows; one model computes at a time.
 
-    A name is the folder's own, unless two would share it. The demo's folders are shown as *BT* and *NormBT*, which have
-    their colours everywhere.
+    A name is the folder's own, unless two would share it. The shipped models and the demo's folders are shown as *BT*
+    and *NormBT*, which have their colours everywhere.
 
     Args:
         paths: Names, folders or hub ids.
@@ -45,8 +48,8 @@ class Models:
         UsageError: The same model is given twice.
 
     Example:
-        >>> Models(["runs/demo/bt", "runs/mine"]).names
-        ['BT', 'mine']
+        >>> Models(["smollm2-135m-bt", "runs/demo/normbt", "runs/mine"]).names
+        ['BT', 'NormBT', 'mine']
         >>> Models(["a/rm", "b/rm"]).names
         ['a/rm', 'b/rm']
     """
@@ -67,13 +70,15 @@ class Models:
         return list(self._paths)
 
     def path(self, name: str) -> str:
-        """Where the model of this name is.
+        """Where the model of this name is; where it is, is taken for its name too.
 
         Raises:
             UsageError: It is none of the page's, and the owner allows no others.
         """
         if name in self._paths:
             return self._paths[name]
+        if name in self._paths.values():
+            return name
         if self.allow_more and isinstance(name, str) and name.strip():
             return name.strip()
         offered = ", ".join(self._paths) or "none"
@@ -86,9 +91,9 @@ class Models:
             >>> Models(["runs/demo/normbt", "runs/mine"]).color("mine")
             '#7f8c8d'
         """
-        if color := _own_color(name):
-            return color
-        others = [other for other in self._paths if not _own_color(other)]
+        if name in COLORS:
+            return COLORS[name]
+        others = [other for other in self._paths if other not in COLORS]
         return SPARE_COLORS[others.index(name) % len(SPARE_COLORS)] if name in others else SPARE_COLORS[-1]
 
     @contextmanager
@@ -117,12 +122,8 @@ class Models:
         return self._loaded[path]
 
 
-def _own_color(name: str) -> str | None:
-    """The colour that a name has everywhere, or that of the objective which it ends in: *smollm2-135m-normbt*."""
-    ending = {"bt": "BT", "normbt": "NormBT"}.get(name.lower().rpartition("-")[2], name)
-    return COLORS.get(ending)
-
-
 def _short_name(path: str) -> str:
+    if is_shipped_name(path):
+        return OBJECTIVES[SHIPPED[path].weighting]
     name = Path(path).resolve().name if path.startswith(".") else Path(path).name
     return {"bt": "BT", "normbt": "NormBT"}.get(name.lower(), name)

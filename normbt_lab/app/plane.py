@@ -178,7 +178,7 @@ def _add_reference(figure: go.Figure, reference: Sequence[ReferencePoint]) -> No
             y=[point.error for point in members],
             mode="markers",
             name=category,
-            marker={"color": faded(COLORS.get(category, GREY), 0.55), "size": 6},
+            marker={"color": faded(COLORS.get(category, GREY), 0.75), "size": 6},
             hovertemplate=f"{category}<br>distance %{{x:.3g}}, error %{{y:.3g}}<extra></extra>",
         )
 

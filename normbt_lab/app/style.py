@@ -61,7 +61,7 @@ table.readings {{ width: 100%; border-collapse: collapse; }}
 table.readings, table.readings :is(thead, tbody, tr) {{ border: 0 !important; }}
 .unit {{ white-space: nowrap; font-size: .82rem; font-weight: 400; color: var(--faint); }}
 table.readings th, table.readings td {{ border: 0; padding: 4px 0 0 12px; text-align: right; vertical-align: bottom; }}
-table.readings thead th {{ white-space: nowrap; }}
+table.readings thead th {{ overflow-wrap: anywhere; min-width: 4.5em; }}
 table.readings :is(th[scope=row], th.group, .meaning td) {{ text-align: left; padding-left: 0; }}
 table.readings th[scope=row] {{ font-weight: 500; }}
 table.readings td {{ font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap; }}

@@ -59,7 +59,8 @@ def by_layer_figure(readings: Sequence[Reading], colors: Mapping[str, str]) -> g
             hovertemplate="%{customdata[0]}: %{y:.3g} of the length,<br>distance %{customdata[1]:.3g}",
         )
     names = [layer.name.removeprefix("layer ") for layer in max((layers for _, layers in drawn), key=len)]
-    ticks = sorted({0, len(names) - 1, *range(1, len(names) - 2, max(1, len(names) // 7))})
+    step = max(1, len(names) // 7)
+    ticks = [0, *range(1, len(names) - max(1, step // 2), step), len(names) - 1]
     figure.update_xaxes(title="after layer", tickvals=ticks, ticktext=[names[tick] for tick in ticks])
     figure.update_yaxes(title="distance / mean length of the two vectors", rangemode="tozero")
     return page_figure(figure)
@@ -96,11 +97,12 @@ def _where_decided(drawn: Sequence[tuple[Reading, Trace]]) -> str:
 
 
 def _where_apart(drawn: Sequence[tuple[str, Sequence[LayerDistance]]]) -> str:
-    parts = []
+    models_by_place: dict[str, list[str]] = {}
     for model, layers in drawn:
         most = max(layers, key=lambda layer: layer.relative)
-        parts.append(f"under {model} the answers lie farthest apart after {_place(most.name)}")
-    return f"{capital(listed(parts))}, relative to their length"
+        models_by_place.setdefault(_place(most.name), []).append(model)
+    places = [f"after {place} ({', '.join(models)})" for place, models in models_by_place.items()]
+    return f"Relative to their length, the answers lie farthest apart {listed(places)}"
 
 
 def _place(name: str) -> str:
