@@ -156,7 +156,7 @@ def test_a_beta_outside_its_range_is_refused():
 def test_the_reward_trainer_mixin_trains_what_our_own_trainer_trains(backbone, tokenizer, tmp_path, margin, changed):
     data = pairs(margin=margin)
     theirs = run(WeightedRewardTrainer, RewardConfig, backbone, tokenizer, tmp_path, data, **changed)
-    ours = run(NormBTTrainer, NormBTConfig, backbone, tokenizer, tmp_path, data, **changed)
+    ours = run(NormBTTrainer, NormBTConfig, backbone, tokenizer, tmp_path, data, layout="padded", **changed)
     start = parameters(theirs).clone()
     theirs.train()
     ours.train()
