@@ -4,7 +4,9 @@
 #   make test        the whole test suite
 #   make test-long   the tests that take minutes each: twenty kills of a run, thousands of generated files
 #   make lint        ruff and mypy
-#   make app         the page that scores single pairs
+#   make audit       known weaknesses of the installed packages (needs a network)
+#   make app         the page that scores pairs
+#   make lab         JupyterLab, opened on the first notebook
 #   make notebooks   run every notebook in the cpu profile and keep its outputs
 #   make setup       only install, with everything (.[all])
 #   make clean       remove caches and builds; keeps .venv and runs/
@@ -27,7 +29,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install $(shell test -t 2 || echo --quiet) --disable-pip-version-check -c constraints.txt
 TORCH_FIRST := $(if $(TORCH_INDEX_URL),$(PIP_INSTALL) --index-url $(TORCH_INDEX_URL) torch &&)
 
-.PHONY: help setup demo test test-long lint app notebooks clean
+.PHONY: help setup demo test test-long lint audit app lab notebooks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -72,8 +74,21 @@ lint: $(ALL)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# In an environment of its own: pip-audit's dependencies are not this package's.
+AUDITOR := $(VENV)/audit/bin/python
+
+$(AUDITOR): | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(AUDITOR) -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.10,<3' || { rm -rf $(VENV)/audit; exit 1; }
+
+audit: $(ALL) $(AUDITOR)
+	@$(AUDITOR) .ci/audit.py "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 app: $(ALL)
 	@$(BIN)/normbt app
+
+lab: $(ALL)
+	@$(BIN)/jupyter lab notebooks/01_bradley_terry.ipynb
 
 notebooks: $(ALL)
 	@$(BIN)/python -m normbt_lab.notebook_runner
