@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from normbt_lab.data.batches import PairBatch, collate_pairs
 from normbt_lab.data.length_batches import padded_slots, split_by_tokens
-from normbt_lab.data.shared_prefix import ROW_TOKENS, collate_shared_prefix, share_prefixes, shared_slots
+from normbt_lab.data.shared_prefix import (
+    ROW_TOKENS,
+    collate_shared_prefix,
+    is_cheaper_shared,
+    share_prefixes,
+    shared_slots,
+)
 from normbt_lab.data.tree_mask import MaskForm
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.representations import PairOutputs, pad_token_id, pair_outputs
@@ -84,7 +90,8 @@ class Layout:
     """How token pairs become a batch.
 
     Attributes:
-        mask_form: How the model wants its attention mask in shared-prefix rows; None for the padded layout.
+        mask_form: How the model wants its attention mask in shared-prefix rows; None for the padded layout. Batches
+            that would cost more in shared-prefix rows are padded all the same.
         row_tokens: Most token slots that pairs share in a row.
     """
 
@@ -113,7 +120,7 @@ class Layout:
             pad_token_id: The model's pad id.
             margin: Rating differences, one per pair.
         """
-        if self.mask_form is None:
+        if self.mask_form is None or not is_cheaper_shared(token_pairs, self.row_tokens):
             return collate_pairs(token_pairs, pad_token_id, margin)
         return collate_shared_prefix(token_pairs, pad_token_id, self.mask_form, margin, self.row_tokens)
 
@@ -124,7 +131,7 @@ class Layout:
             batch: Pairs in the padded layout.
             pad_token_id: The model's pad id.
         """
-        if self.mask_form is None:
+        if self.mask_form is None or not is_cheaper_shared(batch.token_pairs(), self.row_tokens):
             return batch
         return share_prefixes(batch, pad_token_id, self.mask_form, self.row_tokens)
 
@@ -196,7 +203,8 @@ def choose_layout(
         logger.warning("Padded layout: %s.", support.reason)
         return PADDED
     chosen = Layout(mask_form(model), row_tokens)
-    check = check_layout(model, sample, chosen.of_padded(sample, pad_token_id(model)))
+    shared = share_prefixes(sample, pad_token_id(model), mask_form(model), row_tokens)
+    check = check_layout(model, sample, shared)
     if check.agrees:
         return chosen
     apart = (

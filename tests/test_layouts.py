@@ -144,6 +144,16 @@ def test_a_layout_takes_token_ids_and_padded_batches_alike():
     assert PADDED_LAYOUT.of_padded(PADDED, PAD) is PADDED
 
 
+def test_pairs_that_would_cost_more_in_one_row_are_padded():
+    """Two responses of 600 tokens: in one row of 1,190, attention would cover 1,190² places and not 2 * 600²."""
+    layout = choose_layout(small_model("llama", "sdpa"), PADDED)
+    unlike = [([1] * 10 + [3] * 590, [1] * 10 + [4] * 590)]
+    alike = [([1] * 590 + [3] * 10, [1] * 590 + [4] * 10)]
+    assert not isinstance(layout.collate(unlike, PAD), SharedPrefixBatch)
+    assert not isinstance(layout.of_padded(collate_pairs(unlike, PAD), PAD), SharedPrefixBatch)
+    assert isinstance(layout.collate(alike, PAD), SharedPrefixBatch)
+
+
 def test_the_check_leaves_the_model_in_the_mode_it_was_in():
     model = small_model("llama", "sdpa").train()
     model.score.eval()

@@ -197,10 +197,32 @@ def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
         if count * max(lengths) >= lowest:  # no row is shorter, so this many cost more already, and so do all above
             break
         rows, width = _evenly_filled(lengths, count)
-        cost = count * width * (1 + width / ATTENTION_LENGTH)
+        cost = row_cost(count, width)
         if width <= limit and cost < lowest:
             best, lowest = rows, cost
     return best
+
+
+def row_cost(rows: int, width: int) -> float:
+    """What so many rows of this width cost to compute, in slots of very short rows."""
+    return rows * width * (1 + width / ATTENTION_LENGTH)
+
+
+def is_cheaper_shared(token_pairs: Sequence[tuple[Sequence[int], Sequence[int]]], row_tokens: int = ROW_TOKENS) -> bool:
+    """Whether these pairs cost less in this layout than in the padded one.
+
+    Two long responses that share next to nothing do not: side by side in one row, each is hidden from the other, and
+    the attention between them is computed all the same.
+
+    Example:
+        >>> is_cheaper_shared([([5] * 900 + [6], [5] * 900 + [7])]), is_cheaper_shared([([5] * 900, [6] * 900)])
+        (True, False)
+    """
+    lengths = [shared_slots(*pair) for pair in token_pairs]
+    rows = pack(lengths, row_tokens)
+    width = max(sum(lengths[pair] for pair in row) for row in rows)
+    longest = max(len(response) for pair in token_pairs for response in pair)
+    return row_cost(len(rows), width) < row_cost(2 * len(token_pairs), longest)
 
 
 def _evenly_filled(lengths: Sequence[int], count: int) -> tuple[list[list[int]], int]:
