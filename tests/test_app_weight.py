@@ -10,7 +10,7 @@ from app_server import needs_browser, screenshot, serving, tiny_reward_models, v
 from torch.nn.functional import cosine_similarity
 
 from normbt_lab.app.explore_scores import bundled_source, explore_pairs
-from normbt_lab.app.head_laboratory import HeadSettings, compare_heads, halves
+from normbt_lab.app.head_laboratory import LaboratorySettings, compare_heads, halves
 from normbt_lab.app.head_laboratory_figures import head_accuracy_figure, head_finding
 from normbt_lab.app.weight_tab_figures import update_share_figure, weight_curve_figure
 from normbt_lab.app.weight_tab_numbers import (
@@ -150,7 +150,7 @@ def test_pairs_of_one_problem_are_never_on_both_sides_and_categories_are_spread(
 
 
 def test_weights_of_strength_zero_train_the_very_same_head(explored):
-    found = compare_heads(explored, WeightSettings(norm_alpha=0.0), HeadSettings(epochs=2))
+    found = compare_heads(explored, WeightSettings(norm_alpha=0.0), LaboratorySettings(epochs=2))
     assert found.gain == Estimate(0.0, 0.0, 0.0)
     assert found.uniform == found.weighted
     assert found.trained_on + found.uniform.overall.pairs == 40
@@ -161,13 +161,13 @@ def test_a_head_learns_what_separates_the_pairs_and_is_measured_on_others(explor
     said = torch.zeros(40, 4)
     said[:, 0] = torch.linspace(1, 3, 40)
     separable = replace(explored, outputs=replace(explored.outputs, h_chosen=said, h_rejected=-said))
-    found = compare_heads(separable, WeightSettings(), HeadSettings(learning_rate=0.1))
+    found = compare_heads(separable, WeightSettings(), LaboratorySettings(learning_rate=0.1))
     assert found.weighted.overall.strict == found.uniform.overall.strict == 1.0
 
 
 def test_the_same_seed_gives_the_same_heads_and_it_stands_in_the_title(explored):
     weights = WeightSettings("cosine", norm_alpha=1.0)
-    first, again = (compare_heads(explored, weights, HeadSettings(epochs=3, seed=5)) for _ in range(2))
+    first, again = (compare_heads(explored, weights, LaboratorySettings(epochs=3, seed=5)) for _ in range(2))
     assert first == again
     assert "seed 5" in head_finding(first) and "95 % interval" in head_finding(first)
     groups = head_accuracy_figure(first).data[0].x
@@ -177,12 +177,12 @@ def test_the_same_seed_gives_the_same_heads_and_it_stands_in_the_title(explored)
 def test_what_the_laboratory_cannot_train_on_is_said(explored):
     unrated = replace(explored, pairs=[replace(pair, margin=None) for pair in explored.pairs])
     with pytest.raises(UsageError, match="a column margin"):
-        compare_heads(unrated, WeightSettings(), HeadSettings("margin"))
+        compare_heads(unrated, WeightSettings(), LaboratorySettings("margin"))
     few = replace(explored, pairs=explored.pairs[:19], scored=explored.scored[:19])
     with pytest.raises(UsageError, match="needs 20 or more"):
-        compare_heads(few, WeightSettings(), HeadSettings())
+        compare_heads(few, WeightSettings(), LaboratorySettings())
     with pytest.raises(NormBTError, match="lower learning_rate"):
-        compare_heads(explored, WeightSettings(), HeadSettings("label_smoothing", learning_rate=1e38))
+        compare_heads(explored, WeightSettings(), LaboratorySettings("label_smoothing", learning_rate=1e38))
 
 
 # In a browser

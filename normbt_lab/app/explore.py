@@ -235,7 +235,7 @@ def _source(data: str, upload: str | None, limit: int) -> PairSource:
     if data != UPLOAD:
         return bundled_source(data, limit)
     if upload is None:
-        raise UsageError("Drop a file above, or choose one of the bundled data sets.")
+        raise UsageError("There is no file yet: drop one above and wait until it has arrived, or choose bundled data.")
     return uploaded_source(upload, limit)
 
 

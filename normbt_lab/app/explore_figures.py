@@ -86,10 +86,9 @@ def update_finding(scored: Sequence[ScoredPair]) -> str:
     updates = [p.prediction_error * p.representation_distance for p in sorted(scored, key=_distance)]
     total = sum(updates)
     if len(updates) < 2 or total == 0:
-        return f"{count_of_pairs(len(updates))} where its error and its distance put it"
-    return f"The farther half of the pairs makes {percent(sum(updates[len(updates) // 2 :]) / total)} of the " + (
-        "Bradley-Terry update"
-    )
+        return f"{count_of_pairs(len(updates))} on the plane of distance and error"
+    farther = percent(sum(updates[len(updates) // 2 :]) / total)
+    return f"The farther half of the pairs makes {farther} of the Bradley-Terry update"
 
 
 def distance_histogram(scored: Sequence[ScoredPair]) -> go.Figure:

@@ -29,11 +29,9 @@ FEWEST_PAIRS = 20
 
 BATCH_SIZE = 16
 
-MARGIN_OBJECTIVES = ("margin", "margin_outside")
-
 
 @dataclass(frozen=True)
-class HeadSettings:
+class LaboratorySettings:
     """How both heads are trained; they differ in the weights alone.
 
     Attributes:
@@ -61,14 +59,14 @@ class HeadComparison:
         gain: Accuracy of weighted minus uniform, with its paired 95 % interval.
     """
 
-    settings: HeadSettings
+    settings: LaboratorySettings
     trained_on: int
     uniform: Evaluation
     weighted: Evaluation
     gain: Estimate
 
 
-def compare_heads(explored: Explored, weights: WeightSettings, settings: HeadSettings) -> HeadComparison:
+def compare_heads(explored: Explored, weights: WeightSettings, settings: LaboratorySettings) -> HeadComparison:
     """Both heads trained on one half of the explored pairs and measured on the other.
 
     The running mean is tracked over the batches, as in training, whatever the slider for it says.
@@ -130,12 +128,13 @@ def halves(explored: Explored) -> tuple[list[int], list[int]]:
     return sides
 
 
-def _train(explored: Explored, positions: Sequence[int], settings: HeadSettings, **weights: Any) -> HeadRun:
+def _train(explored: Explored, positions: Sequence[int], settings: LaboratorySettings, **weights: Any) -> HeadRun:
     from normbt_lab.experiments.head_only import train_head
+    from normbt_lab.objectives import OBJECTIVES
 
     margins = [margin for i in positions if (margin := explored.pairs[i].margin) is not None]
     are_all_rated = len(margins) == len(positions)
-    if settings.objective in MARGIN_OBJECTIVES and not are_all_rated:
+    if OBJECTIVES[settings.objective].needs_margin and not are_all_rated:
         raise UsageError(
             f"The objective {settings.objective} needs a rating difference for each pair: a column margin."
         )
@@ -157,18 +156,14 @@ def _train(explored: Explored, positions: Sequence[int], settings: HeadSettings,
 def _judged(run: HeadRun, explored: Explored, positions: Sequence[int]) -> list[ScoredPair]:
     """The records of these pairs as if this head had scored them."""
     outputs = run.outputs(_some(explored.outputs, positions))
-    return [
-        replace(
-            explored.scored[position],
-            reward_chosen=chosen,
-            # What the model reads alike, no head tells apart, whatever rounding says.
-            reward_rejected=rejected if explored.scored[position].representation_distance else chosen,
-            reward_difference=chosen - rejected if explored.scored[position].representation_distance else 0.0,
-        )
-        for position, chosen, rejected in zip(
-            positions, outputs.reward_chosen.tolist(), outputs.reward_rejected.tolist(), strict=True
-        )
-    ]
+    rewards = zip(outputs.reward_chosen.tolist(), outputs.reward_rejected.tolist(), strict=True)
+    return [_rewarded(explored.scored[i], *both) for i, both in zip(positions, rewards, strict=True)]
+
+
+def _rewarded(pair: ScoredPair, chosen: float, rejected: float) -> ScoredPair:
+    """The record with these rewards; what the model reads alike, no head tells apart, whatever rounding says."""
+    rejected = rejected if pair.representation_distance else chosen
+    return replace(pair, reward_chosen=chosen, reward_rejected=rejected, reward_difference=chosen - rejected)
 
 
 def _some(outputs: PairOutputs, positions: Sequence[int]) -> PairOutputs:

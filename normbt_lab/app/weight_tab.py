@@ -11,7 +11,7 @@ import gradio as gr
 
 from normbt_lab.app.explore_scores import Explored
 from normbt_lab.app.explore_style import drawn, figure_place
-from normbt_lab.app.head_laboratory import HeadSettings, compare_heads
+from normbt_lab.app.head_laboratory import LaboratorySettings, compare_heads
 from normbt_lab.app.head_laboratory_figures import head_accuracy_figure
 from normbt_lab.app.messages import hint_html, problem_html
 from normbt_lab.app.models import Models
@@ -166,16 +166,16 @@ class _Laboratory:
             )
             self.learning_rate = gr.Dropdown(
                 [0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0],
-                value=HeadSettings.learning_rate,
+                value=LaboratorySettings.learning_rate,
                 label="Learning rate",
                 min_width=120,
                 elem_id="head-rate",
             )
             self.epochs = gr.Slider(
-                1, 100, HeadSettings.epochs, step=1, label="Epochs", min_width=180, elem_id="head-epochs"
+                1, 100, LaboratorySettings.epochs, step=1, label="Epochs", min_width=180, elem_id="head-epochs"
             )
             self.seed = gr.Number(
-                HeadSettings.seed,
+                LaboratorySettings.seed,
                 precision=0,
                 minimum=0,
                 maximum=2**31,
@@ -264,7 +264,7 @@ def _train(explored: Explored | None, *controls: Any) -> tuple[Any, ...]:
     weights, (objective, learning_rate, epochs, seed) = _settings(*controls[:5]), controls[5:]
     try:
         found = compare_heads(
-            explored, weights, HeadSettings(objective, float(learning_rate), int(epochs), int(seed or 0))
+            explored, weights, LaboratorySettings(objective, float(learning_rate), int(epochs), int(seed or 0))
         )
     except NormBTError as error:
         return problem_html(str(error)), *drawn(None)

@@ -127,11 +127,8 @@ def share_finding(shares: Mapping[str, UpdateShares]) -> str:
         return "These pairs have no categories: all of the update is theirs"
     name = max(shares, key=lambda category: shares[category].bradley_terry - shares[category].pairs)
     share = shares[name]
-    before, after = percent(share.bradley_terry), percent(share.weighted)
-    return (
-        f"{capital(name)}: {percent(share.pairs)} of the pairs, {before} of the Bradley-Terry update, {after} with "
-        + ("these weights")
-    )
+    pairs, before, after = map(percent, (share.pairs, share.bradley_terry, share.weighted))
+    return f"{capital(name)}: {pairs} of the pairs, {before} of the Bradley-Terry update, {after} with these weights"
 
 
 def _curve_finding(low: float, high: float, settings: WeightSettings) -> str:

@@ -128,7 +128,7 @@ def effective_pairs(updates: np.ndarray) -> float:
 
 
 def weight_facts(explored: Explored, weights: np.ndarray) -> dict[str, str]:
-    """Numbers beside the curve, each with what it means: sentence -> value."""
+    """Numbers that say what the weights do to the update as a whole: name -> value."""
     before = updates_of(explored)
     after = weights * before
     total = float(after.sum() / before.sum()) if before.sum() else 0.0
