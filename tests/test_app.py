@@ -240,9 +240,20 @@ def test_no_file_of_the_machine_is_served(address, folders, place):
         assert answer.code in (403, 404)
 
 
-def test_a_file_of_the_machine_cannot_be_named_instead_of_uploaded(client):
-    with pytest.raises(Exception, match="(?i)not in the cache|upload|not allowed|cannot|invalid|path"):
-        client.predict({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "BT", api_name="/score_file")
+def test_a_file_of_the_machine_cannot_be_named_instead_of_uploaded(address, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}\n')
+    data = [{"path": str(path), "meta": {"_type": "gradio.FileData"}}, "BT"]
+    request = urllib.request.Request(
+        f"{address}/gradio_api/call/score_file",
+        data=json.dumps({"data": data}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{address}/gradio_api/call/score_file/{event}") as answer:
+        said = answer.read().decode()
+    assert "event: error" in said and "event: complete" not in said
 
 
 def test_the_page_asks_the_network_for_no_font(address):

@@ -71,8 +71,8 @@ def card_markdown(readings: Sequence[Reading]) -> str:
         f"**{name}**\n\n{_fenced(text)}"
         for name, text in (("Prompt", scored.prompt), ("Chosen", scored.chosen), ("Rejected", scored.rejected))
     ]
-    head = " | ".join(["", *(_cell(reading.model) for reading in readings), ""]).strip()
-    rows = [f"| {head}", f"|---|{'---:|' * len(readings)}"]
+    head = " | ".join(_cell(reading.model) for reading in readings)
+    rows = [f"| | {head} |", f"|---|{'---:|' * len(readings)}"]
     rows += [
         f"| {' | '.join([quantity.label, *(quantity.text(reading) for reading in readings)])} |"
         for group in GROUPS.values()

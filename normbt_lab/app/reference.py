@@ -3,7 +3,7 @@
 Scoring them takes a minute on a CPU, so it is done once per model, in the background, and kept: in memory while the
 page is open, and in the cache folder for the next time. A model folder may bring its own `REFERENCE_FILE`:
 
-    python -m normbt_lab.app.reference MODEL_FOLDER
+    python -m normbt_lab.app.reference MODEL
 """
 
 from __future__ import annotations
@@ -111,15 +111,16 @@ def _write(file: Path, points: Sequence[ReferencePoint]) -> None:
 
 
 def main() -> None:
-    """Score the reference pairs with the model of a folder, and leave the points there."""
+    """Score the reference pairs with a model, and leave the points in its folder."""
     from normbt_lab.app.models import Models
 
-    (folder,) = sys.argv[1:]
-    models = Models([folder])
+    (path,) = sys.argv[1:]
+    models = Models([path])
+    (name,) = models.names
     reference = ReferencePoints(models)
-    for done in reference.compute(models.names[0]):
+    for done in reference.compute(name):
         print(f"{done} of {REFERENCE_PAIRS}", end="\r", flush=True)
-    _write(Path(folder) / REFERENCE_FILE, reference.known(models.names[0]))
+    _write(_folder(path) / REFERENCE_FILE, reference.known(name))
 
 
 if __name__ == "__main__":
