@@ -505,7 +505,9 @@ def _audit(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _add_export(commands: Any) -> None:
     parser = _command(commands, "export", _export, "write a reward model as a plain checkpoint that other tools open")
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder or Hugging Face id of a reward model")
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="folder, Hugging Face id, or name of a shipped reward model"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="new or empty folder for the checkpoint")
     parser.add_argument("--merge", action="store_true", help="add the adapter to the backbone's weights")
     parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="also upload it, to a private repository if new")
@@ -561,7 +563,9 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.Argum
 
 
 def _add_model_and_input(parser: argparse.ArgumentParser, is_input_required: bool = True) -> None:
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder or Hugging Face id of a reward model")
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="folder, Hugging Face id, or name of a shipped reward model"
+    )
     parser.add_argument(
         "--input", required=is_input_required, metavar="PAIRS", help="file, hub id, bundled:test, or - for stdin"
     )

@@ -24,6 +24,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.model import RewardModel, load_reward_model
 from normbt_lab.quantization import compute_in_float32
 from normbt_lab.quiet import quiet_loading
+from normbt_lab.shipped.registry import local_folder
 from normbt_lab.state import NormBTState
 from normbt_lab.whole_files import whole_folder
 
@@ -237,7 +238,7 @@ def _text(tokenizer: Any, ids: Sequence[int]) -> str | None:
 
 def _source_card(name: str, output: Path) -> str:
     """The card of the trained model under its new name, or a short one where it has none."""
-    source = Path(name) / "README.md"
+    source = local_folder(name) / "README.md"
     if not source.is_file():
         return _PLAIN_CARD.format(name=output.name)
     text = source.read_text(encoding="utf-8")

@@ -31,7 +31,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.quantization import compute_in_float32, four_bit, keep_four_bit_weights
 from normbt_lab.quiet import quiet_loading
 from normbt_lab.representations import score_head
-from normbt_lab.shipped.registry import SHIPPED, is_shipped_name, shipped_folder
+from normbt_lab.shipped.registry import SHIPPED, local_folder
 from normbt_lab.state import STATE_FILE, NormBTState
 from normbt_lab.whole_files import whole_folder
 
@@ -213,7 +213,7 @@ def load_reward_model(name: str, dtype: str = "float32", device: str | None = No
     if dtype not in ("float32", "bfloat16", "float16"):
         raise UsageError(f"dtype is float32, bfloat16 or float16; got {dtype!r}")
     torch_dtype = getattr(torch, dtype)
-    folder = shipped_folder(name) if is_shipped_name(name) else Path(name)
+    folder = local_folder(name)
     state = NormBTState.read(folder) if (folder / STATE_FILE).is_file() else None
     model: Any
     if (folder / "adapter_config.json").is_file():

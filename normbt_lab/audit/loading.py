@@ -10,6 +10,7 @@ from torch import nn
 from normbt_lab.backbones import load_tokenizer, resolve_backbone
 from normbt_lab.errors import NormBTError
 from normbt_lab.model import RewardModel, build_reward_model, load_reward_model
+from normbt_lab.shipped.registry import is_shipped_name
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def load_for_audit(name: str, adapter: str = "none", num_layers: int | None = No
 
 
 def _may_be_reward_model(name: str) -> bool:
-    return "/" in name or Path(name).is_dir()
+    return "/" in name or Path(name).is_dir() or is_shipped_name(name)
 
 
 def _ask_for_gradients(model: nn.Module) -> None:

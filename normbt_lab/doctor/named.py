@@ -23,6 +23,7 @@ from normbt_lab.doctor.run import MOST_PAIRS, examine
 from normbt_lab.doctor.tokenizer_checks import check_pad_token
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.model import LoraSettings, build_reward_model, load_reward_model
+from normbt_lab.shipped.registry import is_shipped_name, shipped_folder
 from normbt_lab.trainer import NormBTConfig
 from normbt_lab.training import TrainingRequest, request_and_config
 
@@ -128,8 +129,11 @@ def _reward_model(name: str, folder: Path, pairs: str | None, settings: dict[str
             opened.findings += check_stored_head(folder)
         if not (folder / "adapter_config.json").is_file():
             opened.findings += check_labels(open_config(str(folder)))
-        opened.tokenizer = _stored_tokenizer(str(folder))
-        opened.findings += check_pad_token(opened.tokenizer)
+        if (folder / "tokenizer_config.json").is_file():
+            opened.tokenizer = _stored_tokenizer(str(folder))
+            opened.findings += check_pad_token(opened.tokenizer)
+        else:  # an adapter that leaves it to its backbone, as the shipped ones do
+            opened.tokenizer = load_reward_model(name).tokenizer
         _read(opened, pairs, max_length, overlong)
         if not _is_small(str(folder)):
             opened.skipped.append("the model in memory: its weights are too large to read in seconds")
@@ -180,6 +184,8 @@ def _folder(name: str) -> Path | None:
     """The folder of a local model, or of the copy of a hub model in the hub's cache; None where there is neither."""
     from huggingface_hub import try_to_load_from_cache
 
+    if is_shipped_name(name):
+        return shipped_folder(name)
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
     if name.count("/") != 1 or name.startswith((".", "/")):

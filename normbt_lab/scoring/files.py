@@ -25,6 +25,7 @@ from normbt_lab.data.rows import STDIN
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.scoring.score import WeightRule, checked_running_mean, score_each, weight_rule
 from normbt_lab.scoring.scored_pair import own_fields
+from normbt_lab.shipped.registry import local_folder
 
 if TYPE_CHECKING:
     from normbt_lab.model import RewardModel
@@ -291,7 +292,7 @@ def _read_identity(partial: Path) -> Any:
 
 def _fingerprint(place: str) -> list[Any]:
     """Names, sizes and times of the files there, so that a changed model or input is not taken for the old one."""
-    path = Path(place)
+    path = local_folder(place)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     stats = [(str(file.relative_to(path)), file.stat()) for file in files if file.is_file()]
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]

@@ -81,6 +81,15 @@ def shipped_folder(name: str) -> Path:
     return folder
 
 
+def local_folder(name: str) -> Path:
+    """Where the files of a reward model are: those of a shipped one, else the folder that the name is.
+
+    Raises:
+        NormBTError: The files of the shipped model are missing or damaged.
+    """
+    return shipped_folder(name) if is_shipped_name(name) else Path(name)
+
+
 def write_digests(folder: Path) -> None:
     """Write ``SHA256SUMS`` for all other files of a folder."""
     files = sorted(path for path in folder.iterdir() if path.name != DIGESTS_FILE)
