@@ -45,7 +45,8 @@ logger = logging.getLogger(__name__)
 
 LEAD = """
 A whole data set through one reward model: where its pairs lie, which ones the model gets wrong, and which ones pull the
-hardest. Click a point, or a row of the table, to read the pair.
+hardest. Click a point, or a row of the table, to read the pair. A file of your own needs the columns *prompt*, *chosen*
+and *rejected*; a *category*, where there is one, gives the colours.
 """
 
 NO_MODELS = "There is no reward model to explore with. The Pair tab says how to get one."
@@ -104,7 +105,7 @@ def build_explore_tab(settings: Settings, models: Models) -> gr.State:
         )
         score = gr.Button("Score", variant="primary", min_width=120, scale=0, elem_id="explore-score")
     upload = gr.File(
-        label="JSONL, CSV or Parquet with the columns prompt, chosen, rejected, and category if there is one",
+        label="JSONL, CSV or Parquet",
         file_types=FILE_TYPES,
         visible=False,
         height=140,
@@ -154,7 +155,7 @@ class _View:
             column_widths=["70px", "110px", "90px", "90px", "100px", "90px", "90px", "560px"],
             interactive=False,
             max_height=420,
-            label="The pairs shown, the hardest pull first; click a heading to sort",
+            label="The pairs shown, the hardest pull first; the ⋮ of a heading sorts",
             elem_id="explore-table",
         )
         self.download = gr.DownloadButton("Download the scored records", scale=0, elem_id="explore-download")

@@ -196,8 +196,9 @@ def _span(distances: Sequence[float]) -> tuple[float, float]:
 
 
 def spread_ticks(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a logarithmic axis from low to high: at 1, 2 and 5, or at powers of ten alone where these are many."""
-    return {**plain_log_ticks(True), **({} if high / low < 1000 else {"dtick": 1})}
+    """Ticks of a logarithmic axis: at 1, 2 and 5, at powers of ten on a long one, by plotly on a short one."""
+    spread = high / low
+    return {**plain_log_ticks(True), "dtick": None if spread < 10 else "D2" if spread < 1000 else 1}
 
 
 def short_text(pair: ScoredPair) -> str:
