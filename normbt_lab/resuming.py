@@ -69,9 +69,11 @@ class ExactResume(TrainerCallback):
         self._save_is_due = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Continue the log of the checkpoint."""
+        """Continue the log of the checkpoint, in the mode in which the model then was."""
         if self.trainer.resumed_log is not None:
             self.trainer.resumed_log.put_back(self.trainer)
+            # TRL logs the metrics of that mode, also where no step is left to set it.
+            self.trainer.model.train(not _ends_with_evaluation(state))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Put off the checkpoint of an epoch's last step."""
@@ -83,3 +85,9 @@ class ExactResume(TrainerCallback):
         """Write it now; transformers logs and evaluates before it saves."""
         control.should_save = control.should_save or self._save_is_due
         self._save_is_due = False
+
+
+def _ends_with_evaluation(state: Any) -> bool:
+    """Whether a run has evaluated since its last step."""
+    last = state.log_history[-1] if state.log_history else {}
+    return last.get("step") == state.global_step and any(name.startswith("eval_") for name in last)

@@ -148,7 +148,11 @@ def test_the_command_line_trains_on_two_processes_what_it_trains_on_one(argument
         torch.testing.assert_close(of_two.weights[name], tensor, atol=2e-6, rtol=1e-4)
     assert NormBTState.read(two).running_mean == pytest.approx(NormBTState.read(one).running_mean, rel=1e-6)
     for log_of_two, log_of_one in zip(of_two.logs, of_one.logs, strict=True):
-        assert log_of_two == pytest.approx(log_of_one, rel=1e-4, abs=2e-6)
+        # Operations are estimated from the padded batches, which are smaller on two processes.
+        about_two, about_one = (
+            {name: log[name] for name in log if name != "total_flos"} for log in (log_of_two, log_of_one)
+        )
+        assert about_two == pytest.approx(about_one, rel=1e-4, abs=2e-6)
     # Resumed from the checkpoint before the last, two processes come to the same end.
     for path in two.glob("*.*"):
         path.unlink()

@@ -124,6 +124,19 @@ def test_a_killed_run_resumes_to_the_same_end(data, tmp_path):
     assert_equal(outcome(folder), outcome(whole))
 
 
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_resumes_from_each_of_its_checkpoints_to_the_same_end(data, tmp_path, run):
+    """In the middle of an epoch, at its end, between two logs, and with no step left."""
+    keep_all = arguments(run, data, tmp_path / "whole") | {"save_total_limit": None}
+    whole = train_from_arguments(keep_all)
+    checkpoints = list(whole.glob("checkpoint-*"))
+    assert len(checkpoints) >= 4
+    for checkpoint in checkpoints:
+        folder = tmp_path / f"from-{checkpoint.name}"
+        resumed = keep_all | {"output_dir": str(folder), "resume_from_checkpoint": str(checkpoint)}
+        assert_equal(outcome(train_from_arguments(resumed)), outcome(whole))
+
+
 @dataclass(frozen=True)
 class Timeline:
     """When a run wrote its checkpoints: step -> seconds at which the folder appeared and at which it was sealed."""
