@@ -178,7 +178,7 @@ def test_sharing_takes_the_second_prefix_out():
 
 
 def test_rows_are_as_many_as_cost_least():
-    """Three rows of 600 would be a third padding; four of 100 pad 3 slots, and longer rows would cost more attention."""
+    """Three rows of 600 are a third padding. Four of 100 pad 3 slots, and longer rows cost more attention."""
     assert pack([600, 300, 300], row_tokens=1024) == [[0], [1, 2]]
     assert pack([100, 100, 99, 98], row_tokens=1024) == [[0], [1], [2], [3]]
 
