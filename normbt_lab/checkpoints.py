@@ -105,8 +105,7 @@ def require_whole(folder: Path) -> None:
     """
     if reason := damage(folder):
         raise NormBTError(
-            f"cannot resume from {folder}: {reason}. Name an older checkpoint, or let True choose the newest "
-            "whole one."
+            f"cannot resume from {folder}: {reason}. Name an older checkpoint, or let True choose the newest whole one."
         )
 
 

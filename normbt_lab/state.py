@@ -7,13 +7,12 @@ It lies in ``normbt_state.json``, never in the weights, so that the reward model
 from __future__ import annotations
 
 import json
-import os
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.errors import NormBTError
+from normbt_lab.whole_files import write_whole
 
 STATE_FILE = "normbt_state.json"
 
@@ -39,9 +38,7 @@ class NormBTState:
 
     def write(self, folder: Path) -> None:
         """Write ``normbt_state.json`` into a folder, whole or not at all."""
-        temporary = folder / f".{STATE_FILE}.{os.getpid()}"
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / STATE_FILE)
+        write_whole(folder / STATE_FILE, json.dumps(asdict(self), indent=2) + "\n", "the state of the run")
 
     @classmethod
     def read(cls, folder: Path) -> NormBTState:
@@ -60,21 +57,3 @@ class NormBTState:
             ) from None
         except (ValueError, TypeError) as error:
             raise NormBTError(f"{path} is damaged ({error}). Resume from an older checkpoint.") from error
-
-
-def last_complete_checkpoint(output_dir: Path) -> Path:
-    """The newest checkpoint of a run that was written to the end.
-
-    The state file is written last, so a folder without it was cut short.
-
-    Raises:
-        UsageError: There is none.
-    """
-    found = []
-    for folder in output_dir.glob("checkpoint-*"):
-        step = re.fullmatch(r"checkpoint-(\d+)", folder.name)
-        if step and (folder / STATE_FILE).is_file():
-            found.append((int(step.group(1)), folder))
-    if not found:
-        raise UsageError(f"{output_dir} has no complete checkpoint to resume: start without resume_from_checkpoint")
-    return max(found)[1]

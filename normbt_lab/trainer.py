@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,13 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
+from normbt_lab.checkpoints import (
+    break_seal,
+    last_complete_checkpoint,
+    require_whole,
+    seal_checkpoint,
+    set_aside_after,
+)
 from normbt_lab.data.batches import PairBatch
 from normbt_lab.dropout import active_dropout
 from normbt_lab.errors import NormBTError, UsageError
@@ -38,7 +45,8 @@ from normbt_lab.layouts import LAYOUTS, PADDED, Layout, choose_layout
 from normbt_lab.model import HEAD_CONFIG
 from normbt_lab.objectives import OBJECTIVES, PairObjective, bradley_terry, reward_centering
 from normbt_lab.representations import PairOutputs, outputs_from_tap, pad_token_id, score_head, tapped_score_head
-from normbt_lab.state import NormBTState, last_complete_checkpoint
+from normbt_lab.resuming import ExactResume, UnfinishedLog
+from normbt_lab.state import NormBTState
 from normbt_lab.weights import WEIGHTINGS, RunningMean, Weighting, pair_weights
 
 logger = logging.getLogger(__name__)
@@ -192,6 +200,9 @@ class NormBTTrainer(RewardTrainer):
         self.running_mean = RunningMean(beta=1.0 if args.ema_beta is None else args.ema_beta)
         self._step = StepRecord()
         self._weight_scale = 1.0
+        self._evaluated: list[tuple[Tensor, Tensor]] = []
+        self.resumed_log: UnfinishedLog | None = None
+        self.add_callback(ExactResume(self))
         if args.ema_scope == "micro" and self.accelerator.num_processes > 1:
             raise UsageError('ema_scope="micro" works on one process only: each process would track a mean of its own')
 
@@ -270,10 +281,30 @@ class NormBTTrainer(RewardTrainer):
         batch_samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batch_samples:
             return batch_samples, None
-        pairs = self._sum_over_processes(float(sum(len(inputs["input_ids"]) // 2 for inputs in batch_samples)))
+        batch_samples[-1] = self._without_repeats(batch_samples[-1])
+        pairs = self._sum_over_processes(float(sum(_pairs_that_count(inputs) for inputs in batch_samples)))
         if self._looks_ahead():
-            self._look_ahead(batch_samples)
+            with self._dropout_of_step():
+                self._look_ahead(batch_samples)
         return batch_samples, int(pairs)
+
+    def _has_repeats(self) -> bool:
+        """Whether accelerate has filled up the batch just read, so that every process has as many pairs."""
+        accelerator = self.accelerator
+        is_last = accelerator.gradient_state.end_of_dataloader and accelerator.gradient_state.remainder > 0
+        return accelerator.num_processes > 1 and accelerator.even_batches and is_last
+
+    def _without_repeats(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch without pairs that are there a second time; where none is left, one, marked ``only_repeats``."""
+        if not self._has_repeats():
+            return inputs
+        here = len(inputs["input_ids"]) // 2
+        # The last pairs of the data go to the processes in their order, and the repeats come after them.
+        real = self.accelerator.gradient_state.remainder - self.accelerator.process_index * here
+        kept = min(max(real, 1), here)
+        rows = [*range(kept), *range(here, here + kept)]
+        shorter = {name: value[rows] if len(value) == 2 * here else value[:kept] for name, value in inputs.items()}
+        return shorter | {"only_repeats": real <= 0}
 
     # ---- loss ------------------------------------------------------------------------------------------------------
 
@@ -294,7 +325,9 @@ class NormBTTrainer(RewardTrainer):
         """
         parts = inputs["parts"] if "parts" in inputs else self._batches(inputs)
         if not self.model.training:
-            return self._evaluation_loss(model, parts, inputs["attention_mask"], return_outputs)
+            return self._evaluation_loss(model, parts, inputs, return_outputs)
+        if inputs.get("only_repeats"):
+            return self._loss_of_no_pairs(model, parts)
         processes = self.accelerator.num_processes
         pairs = num_items_in_batch or sum(part.pairs for part in parts) * processes
         # pairs of the global batch / pairs here: TRL's number of micro-batches where all have one size
@@ -308,14 +341,44 @@ class NormBTTrainer(RewardTrainer):
         self._record(pairs, weights)
         return self._weighted_loss(pairs, weights, batch.margin, gradients) + self._centering(pairs)
 
-    def _evaluation_loss(
-        self, model: nn.Module, parts: list[PairBatch], attention_mask: Tensor, return_outputs: bool
-    ) -> Any:
+    def _loss_of_no_pairs(self, model: nn.Module, parts: list[PairBatch]) -> Tensor:
+        """Zero, after the passes that the other processes wait for."""
         outputs = [self._forward(model, part) for part in parts]
-        rewards = [(pairs.reward_chosen, pairs.reward_rejected) for pairs in outputs]
-        loss = bradley_terry(torch.cat([pairs.reward_difference for pairs in outputs])).mean()
-        self._log_rewards("eval", rewards, attention_mask)
+        nothing = outputs[0].reward_chosen.detach()[:0]
+        self._step.quantities.append(nothing)
+        self._record_values((nothing, nothing), nothing, nothing)
+        return 0.0 * torch.stack([(pairs.reward_chosen + pairs.reward_rejected).sum() for pairs in outputs]).sum()
+
+    def _evaluation_loss(
+        self, model: nn.Module, parts: list[PairBatch], inputs: dict[str, Any], return_outputs: bool
+    ) -> Any:
+        rewards = self._rewards(model, parts)
+        loss = bradley_terry(torch.cat([chosen - rejected for chosen, rejected in rewards])).mean()
+        if self._has_repeats():
+            once = self._without_repeats(inputs)
+            counted = self._rewards(model, self._batches(once))  # on every process: under FSDP passes are in step
+            self._evaluated += [] if once["only_repeats"] else counted
+        else:
+            self._evaluated += rewards
         return (loss, self._logits(rewards)) if return_outputs else loss
+
+    def _rewards(self, model: nn.Module, parts: list[PairBatch]) -> list[tuple[Tensor, Tensor]]:
+        outputs = [self._forward(model, part) for part in parts]
+        return [(pairs.reward_chosen.detach(), pairs.reward_rejected.detach()) for pairs in outputs]
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """TRL's loop, whose loss and metrics are means over pairs, each counted once.
+
+        TRL averages over batches, and over pairs that fill up the last one.
+        """
+        self._evaluated = []
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        nothing = torch.empty(0, device=self.accelerator.device)
+        evaluated = self._evaluated or [(nothing, nothing)]
+        self._log_rewards("eval", evaluated)
+        chosen, rejected = (self._gather(list(side)) for side in zip(*evaluated, strict=True))
+        output.metrics[f"{metric_key_prefix}_loss"] = bradley_terry(chosen - rejected).mean().item()
+        return output
 
     @staticmethod
     def _logits(rewards: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
@@ -404,11 +467,21 @@ class NormBTTrainer(RewardTrainer):
             or self.args.weight_norm == "mean1"
         )
 
+    @contextmanager
+    def _dropout_of_step(self) -> Iterator[None]:
+        """Dropout that depends on the step alone: a resumed run restores its random numbers only after this."""
+        self.model.train()
+        device = self.accelerator.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.args.seed + self.state.global_step)
+            yield
+
     def _look_ahead(self, batch_samples: list[Any]) -> None:
         quantities = []
         for inputs in batch_samples:
             with self.compute_loss_context_manager():
-                quantities += [self._quantity_ahead(part) for part in self._batches(self._prepare_inputs(inputs))]
+                ahead = [self._quantity_ahead(part) for part in self._batches(self._prepare_inputs(inputs))]
+            quantities += [quantity[:0] for quantity in ahead] if inputs.get("only_repeats") else ahead
         if self.running_mean.value is None or self.args.ema_order == "update_then_use":
             self.running_mean.update(self._global_mean(quantities))
         if self.args.weight_norm == "mean1":
@@ -443,14 +516,18 @@ class NormBTTrainer(RewardTrainer):
             NormBTError: The loss of the step is not finite. The parameters are still those before the step.
         """
         parts = self._batches(self._prepare_inputs(inputs))
-        if "pair_index" in inputs:
+        is_empty = inputs.get("only_repeats", False)
+        if "pair_index" in inputs and not is_empty:
             self._step.pair_indices.append(inputs["pair_index"].cpu())
         loss = torch.zeros((), device=self.args.device)
         for i, part in enumerate(parts):
             # Gradients are exchanged once, with the last part.
             with self.accelerator.no_sync(model) if i < len(parts) - 1 else nullcontext():
-                loss = loss + super().training_step(model, {"parts": [part]}, num_items_in_batch)
-        self._log_rewards("train", self._step.rewards[-len(parts) :], inputs["attention_mask"])
+                loss = loss + super().training_step(
+                    model, {"parts": [part], "only_repeats": is_empty}, num_items_in_batch
+                )
+        self._count_tokens(inputs["attention_mask"] * (not is_empty))
+        self._log_rewards("train", self._step.rewards[-len(parts) :])
         self._step.loss += loss.item()
         if self.accelerator.sync_gradients:
             self._require_finite_loss()
@@ -490,8 +567,12 @@ class NormBTTrainer(RewardTrainer):
         return self.args.ema_order == "update_then_use" and self.args.weighting != "uniform"
 
     def _record(self, pairs: PairOutputs, weights: Tensor) -> None:
-        self._step.rewards.append((pairs.reward_chosen.detach(), pairs.reward_rejected.detach()))
-        self._step.distances.append(pairs.representation_distance.detach())
+        rewards = (pairs.reward_chosen.detach(), pairs.reward_rejected.detach())
+        self._record_values(rewards, pairs.representation_distance.detach(), weights)
+
+    def _record_values(self, rewards: tuple[Tensor, Tensor], distances: Tensor, weights: Tensor) -> None:
+        self._step.rewards.append(rewards)
+        self._step.distances.append(distances)
         self._step.weights.append(weights)
 
     def _gather(self, values: list[Tensor]) -> Tensor:
@@ -499,8 +580,9 @@ class NormBTTrainer(RewardTrainer):
         local = torch.cat(values).float()
         if self.accelerator.num_processes == 1:
             return local
-        gathered = self.accelerator.gather(self.accelerator.pad_across_processes(local, pad_index=float("nan")))
-        return gathered[~gathered.isnan()]
+        marked = torch.stack([local, torch.ones_like(local)], dim=1)  # (pairs here, 2): padding is marked 0
+        gathered = self.accelerator.gather(self.accelerator.pad_across_processes(marked))
+        return gathered[gathered[:, 1] == 1, 0]
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
@@ -509,27 +591,23 @@ class NormBTTrainer(RewardTrainer):
 
     # ---- logs and checkpoints ----------------------------------------------------------------------------------------
 
+    def _count_tokens(self, attention_mask: Tensor) -> None:
+        self._total_train_tokens += self.accelerator.gather(attention_mask.sum()).sum().item() // self._tp_size
+
     @torch.no_grad()
-    def _log_rewards(self, mode: str, parts: list[tuple[Tensor, Tensor]], attention_mask: Tensor) -> None:
-        """TRL's metrics of one batch, and the tie rate."""
-        chosen, rejected = (torch.cat(side) for side in zip(*parts, strict=True))
+    def _log_rewards(self, mode: str, parts: list[tuple[Tensor, Tensor]]) -> None:
+        """TRL's metrics over the pairs of all processes, and the tie rate."""
+        chosen, rejected = (self._gather(list(side)) for side in zip(*parts, strict=True))
         reward_difference = chosen - rejected
-        if mode == "train":
-            tokens = self.accelerator.gather_for_metrics(attention_mask.sum()).sum().item()
-            self._total_train_tokens += tokens // self._tp_size
+        rewards = torch.cat([chosen, rejected])
         metrics = self._metrics[mode]
         metrics["num_tokens"] = [self._total_train_tokens]
-        rewards = self.accelerator.gather(torch.cat([chosen, rejected]))
         metrics["min_reward"].append(rewards.min().item())
         metrics["mean_reward"].append(rewards.mean().item())
         metrics["max_reward"].append(rewards.max().item())
-        per_pair = {
-            "accuracy": (reward_difference > 0).float(),
-            "margin": reward_difference,
-            "tie_rate": (reward_difference == 0).float(),
-        }
-        for name, values in per_pair.items():
-            metrics[name].append(self.accelerator.gather_for_metrics(values.mean()).mean().item())
+        metrics["accuracy"].append((reward_difference > 0).float().mean().item())
+        metrics["margin"].append(reward_difference.mean().item())
+        metrics["tie_rate"].append((reward_difference == 0).float().mean().item())
 
     def state_of_run(self) -> NormBTState:
         """What a checkpoint keeps besides TRL's files: the running mean and the settings that give it meaning."""
@@ -548,15 +626,22 @@ class NormBTTrainer(RewardTrainer):
             self.state_of_run().write(Path(output_dir or self.args.output_dir))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        # The state file is written last and marks the checkpoint as complete; older ones go only after that.
+        run_dir = self._get_output_dir(trial=trial)
+        folder = Path(run_dir) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            break_seal(folder)
+        log = UnfinishedLog.of(self)
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
+        # Sealed when every process has written its files; older checkpoints go only after that.
+        self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            run_dir = self._get_output_dir(trial=trial)
-            self.state_of_run().write(Path(run_dir) / f"checkpoint-{self.state.global_step}")
+            self.state_of_run().write(folder)
+            log.write(folder)
+            seal_checkpoint(folder)
             rotate_checkpoints(
                 output_dir=run_dir,
                 save_total_limit=limit,
@@ -565,24 +650,36 @@ class NormBTTrainer(RewardTrainer):
             )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """TRL's training; resuming restores the running mean too.
+        """TRL's training; resuming restores the running mean and the unfinished log too.
 
         Args:
             resume_from_checkpoint: A checkpoint folder, or True for the newest complete one of ``output_dir``.
             **kwargs: Passed on.
         """
+        output_dir = Path(self.args.output_dir)
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = str(last_complete_checkpoint(Path(self.args.output_dir)))
-        if resume_from_checkpoint:
-            self._restore(NormBTState.read(Path(resume_from_checkpoint)))
+            resume_from_checkpoint = str(last_complete_checkpoint(output_dir))
+        elif resume_from_checkpoint:
+            require_whole(Path(resume_from_checkpoint))
+        step = self._restore(Path(resume_from_checkpoint)) if resume_from_checkpoint else 0
+        self.accelerator.wait_for_everyone()  # every process has found the same checkpoint before one renames any
+        if self.args.should_save:
+            set_aside_after(output_dir, step)
         return super().train(resume_from_checkpoint=resume_from_checkpoint or None, **kwargs)
 
-    def _restore(self, state: NormBTState) -> None:
+    def _restore(self, checkpoint: Path) -> int:
+        state = NormBTState.read(checkpoint)
         self.running_mean.value = state.running_mean
         self._total_train_tokens = state.num_tokens
+        self.resumed_log = UnfinishedLog.read(checkpoint)
+        return state.global_step
 
 
 _QUANTILES = {"min": 0.0, "p10": 0.1, "p25": 0.25, "p75": 0.75, "p90": 0.9, "max": 1.0}
+
+
+def _pairs_that_count(inputs: dict[str, Any]) -> int:
+    return 0 if inputs.get("only_repeats") else len(inputs["input_ids"]) // 2
 
 
 def _short_name(model: Any) -> str:

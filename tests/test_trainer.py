@@ -3,10 +3,8 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,11 @@ from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForSequenceClassification
 from trl import RewardConfig, RewardTrainer
 
+from normbt_lab.checkpoints import last_complete_checkpoint
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.model import build_reward_model
 from normbt_lab.representations import score_head
-from normbt_lab.state import STATE_FILE, NormBTState, last_complete_checkpoint
+from normbt_lab.state import STATE_FILE, NormBTState
 from normbt_lab.trainer import NormBTConfig, NormBTTrainer, PairCollator
 
 ARGUMENTS = dict(
@@ -258,49 +257,6 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(backbone, tokenizer, 
     assert torch.equal(parameters(whole), parameters(resumed))
     assert whole.running_mean.value == resumed.running_mean.value
     assert losses(whole)[4:] == losses(resumed)[4:]
-
-
-KILLED_SCRIPT = """
-import sys
-sys.path.insert(0, {tests!r})
-from test_trainer import RESUME_SETTINGS, make
-from normbt_lab.backbones import load_tokenizer, resolve_backbone
-backbone = resolve_backbone("tiny-random")
-make(backbone, load_tokenizer(backbone), {folder!r}, **RESUME_SETTINGS).train()
-"""
-RESUME_SETTINGS = dict(num_train_epochs=40, save_strategy="steps", save_steps=1, save_total_limit=2)
-
-
-def test_a_killed_run_resumes_to_the_same_end(backbone, tokenizer, tmp_path):
-    folder = tmp_path / "killed"
-    script = KILLED_SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.time() + 120
-    while time.time() < deadline and process.poll() is None and not list(folder.glob(f"checkpoint-*/{STATE_FILE}")):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL  # it had not finished
-    resumed = make(backbone, tokenizer, folder, **RESUME_SETTINGS)
-    resumed.train(resume_from_checkpoint=True)
-    whole = make(backbone, tokenizer, tmp_path / "whole", **(RESUME_SETTINGS | {"save_strategy": "no"}))
-    whole.train()
-    assert torch.equal(parameters(whole), parameters(resumed))
-    assert whole.running_mean.value == resumed.running_mean.value
-
-
-def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path):
-    for step, complete in ((2, True), (10, True), (12, False)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if complete:
-            NormBTState(running_mean=1.0, global_step=step).write(folder)
-    assert last_complete_checkpoint(tmp_path).name == "checkpoint-10"
-
-
-def test_resuming_where_there_is_nothing_says_so(tmp_path):
-    with pytest.raises(UsageError, match="no complete checkpoint"):
-        last_complete_checkpoint(tmp_path)
 
 
 def test_a_damaged_state_file_is_named(tmp_path):

@@ -202,11 +202,10 @@ class PairTab:
             self.link = gr.Button("Copy the link", min_width=140, elem_id="pair-link")
             self.picture = gr.Button("Save as PNG", min_width=140, elem_id="pair-png")
             self.markdown = gr.Button("Save as Markdown", min_width=140, elem_id="pair-markdown")
-        with gr.Accordion("The card", open=False):
-            self.card = gr.HTML(elem_id="pair-card", elem_classes="card")
-            self.text = gr.Textbox(
-                label="As Markdown", lines=8, max_lines=16, buttons=["copy"], interactive=False, elem_id="pair-text"
-            )
+        self.card = gr.HTML(elem_id="pair-card", elem_classes="card")
+        self.text = gr.Textbox(
+            label="As Markdown", lines=4, max_lines=12, buttons=["copy"], interactive=False, elem_id="pair-text"
+        )
 
     # ---- wiring
 

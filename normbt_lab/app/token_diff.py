@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from normbt_lab.app.reading import Reading
-from normbt_lab.app.trace import MOST_TOKENS, TracedToken
+from normbt_lab.app.trace import MOST_COMPARED, TracedToken
 
 
 def token_diff_html(reading: Reading) -> str:
@@ -26,8 +26,8 @@ def token_diff_html(reading: Reading) -> str:
         if count
         else f"All {of} tokens are the same in both answers."
     )
-    is_long = max(len(trace.chosen), len(trace.rejected)) >= MOST_TOKENS
-    note = f" Only the last {MOST_TOKENS:,} tokens of each are compared." if is_long else ""
+    is_long = max(len(trace.chosen), len(trace.rejected)) - trace.shared > MOST_COMPARED
+    note = f" Only the first {MOST_COMPARED:,} tokens after the answers part are compared." if is_long else ""
     sides = "".join(
         f'<div class="side"><h4>{name}</h4><pre class="tokens">{_marked(tokens, name)}</pre></div>'
         for name, tokens in (("chosen", chosen), ("rejected", rejected))

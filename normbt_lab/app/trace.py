@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from normbt_lab.data.batches import PairBatch
     from normbt_lab.data.tokenization import TokenizedPair
 
-MOST_TOKENS = 1000
-"""Tokens of an answer whose texts and rewards are kept; the comparison of two answers takes the product of both."""
+MOST_COMPARED = 1000
+"""Tokens of each answer that are compared once the answers part: it takes time that grows with the product of both."""
 
 
 BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -44,7 +44,7 @@ class Trace:
     """One pair on its way through one model.
 
     Attributes:
-        chosen: The tokens of the chosen sequence, prompt included; of a long one the last `MOST_TOKENS`.
+        chosen: The tokens of the chosen sequence, prompt included.
         rejected: The same for the other.
         shared: So many of these are the same in both from the start on.
         layers: Distances from the embedding to the representation that the score head reads; empty where the layers of
@@ -68,14 +68,12 @@ def trace_of(
         scores: Output of the score head at every token, shape (2, tokens), chosen first, padded on the right.
         states: From `pooled_states`, and last the representations: each of shape (2, hidden).
     """
-    # Both sequences lose the same number of tokens at the start, so that what they share stays aligned.
-    start = max(0, max(len(tokens.chosen_ids), len(tokens.rejected_ids)) - MOST_TOKENS)
-    ids = [tokens.chosen_ids[start:], tokens.rejected_ids[start:]]
+    ids = (tokens.chosen_ids, tokens.rejected_ids)
     differs = differing(*ids)
     chosen, rejected = (
         [
             TracedToken(*token)
-            for token in zip(token_texts(tokenizer, ids[row]), scores[row, start:].tolist(), differs[row], strict=False)
+            for token in zip(token_texts(tokenizer, ids[row]), scores[row].tolist(), differs[row], strict=False)
         ]
         for row in (0, 1)
     )
@@ -107,17 +105,25 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[
 def differing(chosen: Sequence[int], rejected: Sequence[int]) -> tuple[list[bool], list[bool]]:
     """For each token of both sides, whether the other side has none like it in its place.
 
+    Behind the first `MOST_COMPARED` tokens after the two part, nothing is marked.
+
     Example:
         >>> differing([5, 6, 7, 9], [5, 8, 7, 9])
         ([False, True, False, False], [False, True, False, False])
     """
     from difflib import SequenceMatcher
 
-    marks = ([True] * len(chosen), [True] * len(rejected))
-    for start, other_start, size in SequenceMatcher(None, chosen, rejected, autojunk=False).get_matching_blocks():
+    part = _shared_start(chosen, rejected)
+    compared = (chosen[part : part + MOST_COMPARED], rejected[part : part + MOST_COMPARED])
+    marks = ([True] * len(compared[0]), [True] * len(compared[1]))
+    for start, other_start, size in SequenceMatcher(None, *compared, autojunk=False).get_matching_blocks():
         marks[0][start : start + size] = [False] * size
         marks[1][other_start : other_start + size] = [False] * size
-    return marks
+
+    def within(answer: Sequence[int], found: list[bool]) -> list[bool]:
+        return [False] * part + found + [False] * (len(answer) - part - len(found))
+
+    return within(chosen, marks[0]), within(rejected, marks[1])
 
 
 def _shared_start(chosen: Sequence[int], rejected: Sequence[int]) -> int:

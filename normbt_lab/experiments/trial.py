@@ -208,11 +208,11 @@ def _config(settings: TrialSettings, folder: Path) -> NormBTConfig:
 
 
 def _checkpoint(folder: Path) -> str | None:
-    from normbt_lab.state import last_complete_checkpoint
+    from normbt_lab.checkpoints import last_complete_checkpoint
 
     try:
         return str(last_complete_checkpoint(folder))
-    except UsageError:  # none: from the start
+    except NormBTError:  # none, or none that is whole: from the start
         return None
 
 

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from normbt_lab.checkpoints import last_complete_checkpoint
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.shipped.mix import LONGEST, Mix, make_mix
-from normbt_lab.state import STATE_FILE, last_complete_checkpoint
+from normbt_lab.state import STATE_FILE
 from normbt_lab.whole_files import write_whole
 
 RECIPE_FILE = "made.json"
