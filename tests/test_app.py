@@ -494,6 +494,16 @@ def test_only_the_answers_are_shown_side_by_side_and_their_differences_are_marke
     assert '<mark class="chosen"' in page and '<mark class="rejected"' in page
 
 
+def test_an_answer_far_longer_than_the_other_is_drawn_whole(reward_model):
+    reading = read_pair("BT", reward_model, PreferencePair("q", "short", "7 ? " * 5000))
+    assert reading.trace.chosen[-1].reward == pytest.approx(reading.scored.reward_chosen, rel=1e-6)
+    assert reading.trace.rejected[-1].reward == pytest.approx(reading.scored.reward_rejected, rel=1e-6)
+    assert len(reading.trace.rejected) == reading.scored.tokens_rejected > 1500
+    assert "first 1,000 tokens" in token_diff_html(reading)
+    assert len(along_tokens_figure([reading], COLORS).data[1].y) > 1500
+    assert "…" in card_svg([reading], COLORS)
+
+
 def test_identical_answers_have_nothing_to_draw_along_the_tokens(reward_model):
     same = read_pair("BT", reward_model, PreferencePair("q", "the same", "the same"))
     assert "are the same in both" in token_diff_html(same)
