@@ -109,7 +109,7 @@ LAUNCHERS = {
     "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "--no-python"],
     "accelerate": [
         "accelerate.commands.launch",
-        "--cpu",
+        "--multi_gpu",  # on a CPU too: with --cpu accelerate starts one process
         "--num_processes=2",
         "--num_machines=1",
         "--dynamo_backend=no",
