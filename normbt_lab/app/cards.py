@@ -223,7 +223,7 @@ def _model_panel(x: float, y: float, width: float, reading: Reading, color: str)
     step = (width - 32) / len(numbers)
     for number, (label, value) in enumerate(numbers):
         parts.append(_text(x + 16 + number * step, y + 112, label, size=13, fill=FAINT))
-        parts.append(_text(x + 16 + number * step, y + 140, number_text(value), size=20, weight=700))
+        parts.append(_text(x + 16 + number * step, y + 140, number_text(value), size=17, weight=700))
     return parts
 
 
