@@ -52,7 +52,15 @@ PairBatch.pool = lambda self, values: true_pool(self, values)[::-1]
 TEACHES = {
     "01_bradley_terry": set(BREAKS),
     "02_gradient_decomposition": {"the distance is a tenth too large", "chosen and rejected are swapped"},
+    "03_representation_distance": {"the distance is a tenth too large", "chosen and rejected are swapped"},
     "04_normbt": set(BREAKS),
+    "05_train_full": set(BREAKS),
+    "06_train_lora": {"the distance is a tenth too large", "chosen and rejected are swapped"},
+    "07_evaluate": {"the distance is a tenth too large", "chosen and rejected are swapped"},
+    "08_ablations": set(BREAKS),
+    "09_best_of_n": {"chosen and rejected are swapped"},
+    "10_beyond_the_paper": {"the distance is a tenth too large", "chosen and rejected are swapped"},
+    "11_your_own_data": {"the distance is a tenth too large", "chosen and rejected are swapped"},
 }
 """Notebook -> the breaks that one of its checkpoints has to notice."""
 
