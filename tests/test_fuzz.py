@@ -343,6 +343,8 @@ def test_a_damaged_file_gives_rows_reasons_or_one_readable_line(folder, name, cu
     except NormBTError as error:
         assert_one_readable_line(error)
     if not flips and name != "a.parquet":  # what was whole before the cut comes out, in order
+        if name.startswith("a.csv"):  # nothing shows that the last cell of the last row was longer
+            read = read[:-1]
         assert [pair.margin for pair in read] == list(range(len(read)))
 
 
