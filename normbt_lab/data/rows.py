@@ -139,8 +139,8 @@ def _refuse_binary(start: bytes, name: str) -> None:
 
 def _broken(name: str, number: int, error: Exception) -> str:
     if not number:
-        return f"{name} can't be read: {error}"
-    return f"{name} breaks off after line {number} ({error}): was it copied or downloaded in full?"
+        return f"{name} can't be read: {_first_line(error)}"
+    return f"{name} breaks off after line {number} ({_first_line(error)}): was it copied or downloaded in full?"
 
 
 def _jsonl_rows(stream: BinaryIO, name: str) -> Rows:
