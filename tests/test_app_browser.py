@@ -229,3 +229,17 @@ def test_the_tab_works_without_a_mouse(address):
             page.keyboard.press("Tab")
             reached.add(page.evaluate("document.activeElement.closest('[id^=pair-]')?.id"))
         assert {"pair-rejected", "pair-model", "pair-compare", "pair-swap", "pair-score"} <= reached
+
+
+def test_the_page_that_opens_without_arguments_has_both_shipped_models_and_is_the_one_in_the_readme():
+    """Its picture is kept: copy runs/screenshots/readme.png to docs/figures/app.png when the page changes."""
+    with serving() as url, visiting(url) as page:
+        opened(page)
+        names = [page.locator(f"#{name} input").input_value() for name in ("pair-model", "pair-compare")]
+        assert names == ["BT", "NormBT"]
+        page.wait_for_selector("#pair-plane-2 .main-svg")
+        assert points(page) > 40  # the reference pairs come with the models
+        page.set_viewport_size({"width": 1280, "height": 1500})
+        page.wait_for_timeout(1000)  # figures follow the window
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "readme.png")
