@@ -23,7 +23,12 @@ CASES = {
     "one process without pairs": (20, 4, 1, {"weight_norm": "mean1"}),  # the last step has 4 and none
     "accumulated": (17, 2, 2, {"ema_order": "update_then_use"}),  # the last step has one pair and one micro-batch
     "exact": (20, 4, 1, {"weighting": "exact"}),
-    "token budget": (22, 4, 1, {"max_tokens_per_batch": 60}),  # each process splits its pairs in another way
+    "token budget": (
+        22,
+        4,
+        1,
+        {"max_tokens_per_batch": 60, "weight_norm": "mean1"},
+    ),  # each process splits its pairs in another way
 }
 EVALUATION_PAIRS = 7
 

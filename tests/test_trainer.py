@@ -1,11 +1,7 @@
 """The trainer against TRL itself, against every way to split a batch, and against interruption."""
 
 import json
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -206,43 +202,6 @@ def test_the_first_steps_weights_use_the_mean_of_its_own_global_batch(backbone, 
     log = run.state.log_history[0]
     assert log["running_mean"] == pytest.approx(log["distance_mean"], rel=1e-6)
     assert log["weight_mean"] >= 1.0
-
-
-PROCESS_SCRIPT = """
-import os, sys, torch
-sys.path.insert(0, {tests!r})
-from test_trainer import OrderedTrainer, make, parameters
-from normbt_lab.backbones import load_tokenizer, resolve_backbone
-backbone = resolve_backbone("tiny-random")
-run = make(backbone, load_tokenizer(backbone), {folder!r}, OrderedTrainer, **{settings!r})
-run.train()
-if run.is_world_process_zero():
-    torch.save({{"parameters": parameters(run), "mean": run.running_mean.value}}, {output!r})
-torch.distributed.barrier()
-os._exit(0)  # all is done and saved: at the interpreter's end gloo's threads sometimes abort the process
-"""
-
-
-@pytest.mark.parametrize(
-    "settings", [{}, {"weight_norm": "mean1"}, {"weighting": "exact"}], ids=["normbt", "mean1", "exact"]
-)
-def test_two_processes_of_four_pairs_take_the_steps_of_one_with_eight(backbone, tokenizer, tmp_path, settings):
-    settings = settings | dict(optim="sgd", learning_rate=0.1, gradient_accumulation_steps=1)
-    script, output = tmp_path / "train.py", tmp_path / "two.pt"
-    script.write_text(
-        PROCESS_SCRIPT.format(
-            tests=str(Path(__file__).parent), folder=str(tmp_path / "two"), settings=settings, output=str(output)
-        )
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(launch, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    two = torch.load(output, weights_only=True)
-    one = make(backbone, tokenizer, tmp_path / "one", OrderedTrainer, **(settings | {"per_device_train_batch_size": 8}))
-    one.train()
-    torch.testing.assert_close(two["parameters"], parameters(one), atol=2e-6, rtol=1e-4)
-    assert two["mean"] == pytest.approx(one.running_mean.value, rel=1e-6)
 
 
 # ---- stop and resume

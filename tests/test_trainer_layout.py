@@ -1,16 +1,12 @@
 """The trainer on shared-prefix rows and under a token budget: the steps are those of TRL's padded rows."""
 
 import logging
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from datasets import Dataset
-from test_trainer import PROCESS_SCRIPT, OrderedTrainer, losses, make, parameters
+from test_trainer import OrderedTrainer, losses, make, parameters
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from normbt_lab.errors import UsageError
@@ -151,27 +147,6 @@ def test_a_token_budget_splits_the_passes_and_leaves_the_step(backbone, tokenize
     assert split.running_mean.value == pytest.approx(whole.running_mean.value, rel=1e-5)
     accuracies = [run.state.log_history[0]["accuracy"] for run in (split, whole)]
     assert accuracies[0] == accuracies[1]  # a mean over pairs, not over passes of unlike size
-
-
-def test_two_processes_may_need_different_numbers_of_passes(backbone, tokenizer, tmp_path):
-    settings = dict(
-        optim="sgd", learning_rate=0.1, gradient_accumulation_steps=1, max_tokens_per_batch=40, weight_norm="mean1"
-    )
-    script, output = tmp_path / "train.py", tmp_path / "two.pt"
-    script.write_text(
-        PROCESS_SCRIPT.format(
-            tests=str(Path(__file__).parent), folder=str(tmp_path / "two"), settings=settings, output=str(output)
-        )
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(launch, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    two = torch.load(output, weights_only=True)
-    one = make(backbone, tokenizer, tmp_path / "one", OrderedTrainer, **(settings | {"per_device_train_batch_size": 8}))
-    one.train()
-    torch.testing.assert_close(two["parameters"], parameters(one), atol=2e-6, rtol=1e-4)
-    assert two["mean"] == pytest.approx(one.running_mean.value, rel=1e-6)
 
 
 def test_a_budget_of_nothing_is_refused(tmp_path):
