@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -280,7 +281,7 @@ def test_a_person_clicks_through_a_data_set(address):
 
         with page.expect_download() as download:
             page.locator("#explore-download").click()
-        lines = open(download.value.path(), encoding="utf-8").read().splitlines()
+        lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
         assert len(lines) == 100 and "representation_distance" in json.loads(lines[0])
 
 
