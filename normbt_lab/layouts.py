@@ -8,7 +8,8 @@ padded layout, the reference.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -317,11 +318,26 @@ def _measured(model: nn.Module, batch: PairBatch) -> PairOutputs:
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad(), torch.autocast(batch.input_ids.device.type, enabled=False):
+        with torch.no_grad(), _without_autocast(model, batch.input_ids.device.type):
             return pair_outputs(model, batch)
     finally:
         for module, training in was_training.items():
             module.training = training
+
+
+@contextmanager
+def _without_autocast(model: nn.Module, device: str) -> Iterator[None]:
+    """Also where an earlier trainer's accelerate has wrapped autocast around the model's own forward pass."""
+    own: dict[str, Any] = vars(model)
+    wrapped = own.get("forward")
+    if wrapped is not None and "_original_forward" in own:
+        own["forward"] = own["_original_forward"]
+    try:
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        if wrapped is not None:
+            own["forward"] = wrapped
 
 
 def _rewards(outputs: PairOutputs) -> Tensor:

@@ -2,9 +2,9 @@
 
 import csv
 import json
-from pathlib import Path
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq

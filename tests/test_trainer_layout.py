@@ -9,8 +9,9 @@ from datasets import Dataset
 from test_trainer import OrderedTrainer, losses, make, parameters
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
+from normbt_lab.data.batches import PairBatch
 from normbt_lab.errors import UsageError
-from normbt_lab.layouts import PADDED
+from normbt_lab.layouts import PADDED, check_layout
 from normbt_lab.trainer import NormBTConfig
 
 SGD = dict(optim="sgd", learning_rate=0.1)
@@ -117,6 +118,22 @@ def test_an_architecture_that_is_not_verified_keeps_the_padded_layout(tokenizer,
         run = OrderedTrainer(model=model, args=arguments, train_dataset=edited_pairs(), processing_class=tokenizer)
     assert run.layout is PADDED
     assert "gpt2 is not verified" in caplog.text
+
+
+def test_a_second_run_on_the_same_model_shares_prefixes_too(backbone, tokenizer, tmp_path):
+    """accelerate leaves its bfloat16 autocast around the model, whose rounding is none of the layout's."""
+    first = trained(backbone, tokenizer, tmp_path, bf16=True, layout="padded", max_steps=1)
+    arguments = NormBTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=True, report_to="none")
+    second = OrderedTrainer(model=first.model, args=arguments, train_dataset=edited_pairs(), processing_class=tokenizer)
+    check = check_layout(second.model, *both_layouts(second))
+    assert second.layout.name == "shared_prefix"
+    assert check.relative_difference < 1e-5  # float32, not bfloat16
+
+
+def both_layouts(run):
+    inputs = run.data_collator(list(run.train_dataset)[:4])
+    padded = PairBatch.from_padded(inputs, run.model.config.pad_token_id)
+    return padded, run.layout.of_padded(padded, run.model.config.pad_token_id)
 
 
 # ---- token budget
