@@ -137,13 +137,14 @@ class Layout:
         return share_prefixes(batch, pad_token_id, self.mask_form, self.row_tokens)
 
     def micro_batches(self, batch: PairBatch, pad_token_id: int, max_tokens_per_batch: int | None) -> list[PairBatch]:
-        """A batch of the padded layout in this one, split so that no part needs more token slots than the budget.
+        """A batch of the padded layout in this one, split where it exceeds a budget of token slots.
 
         Args:
             batch: Pairs in the padded layout.
             pad_token_id: The model's pad id.
             max_tokens_per_batch: Token slots of a part: its pairs times the longest of them. A pair that alone has
-                more is a part of its own. None for no split.
+                more is a part of its own, and a part that is cheaper padded than shared may take more. None for no
+                split.
 
         Returns:
             Parts of like lengths, long pairs first.

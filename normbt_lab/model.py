@@ -282,6 +282,18 @@ def _load_adapter(folder: Path, dtype: torch.dtype, state: NormBTState | None) -
     return model
 
 
+def ask_for_gradients(model: nn.Module) -> None:
+    """Let just those parameters ask for gradients that training moved.
+
+    Of an adapter these are the low-rank matrices and the saved head, which PEFT freezes when it loads them; of any
+    other model all parameters that are no quantised numbers.
+    """
+    is_adapter = hasattr(model, "peft_config")
+    for name, parameter in model.named_parameters():
+        is_trained = not is_adapter or "lora_" in name or "modules_to_save" in name
+        parameter.requires_grad_(is_trained and parameter.is_floating_point())
+
+
 def save_reward_model(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,

@@ -69,6 +69,7 @@ def whole_folder(folder: Path, what: str = "") -> Iterator[Path]:
     Raises:
         NormBTError: They cannot be written there.
     """
+    is_new = not folder.exists()
     unfinished = folder / f".saving-{os.getpid()}"
     try:
         unfinished.mkdir(parents=True)
@@ -79,6 +80,9 @@ def whole_folder(folder: Path, what: str = "") -> Iterator[Path]:
         raise _unwritable(folder, what, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # it holds the files
+                folder.rmdir()
 
 
 def _unwritable(path: Path, what: str, error: OSError) -> NormBTError:

@@ -6,7 +6,7 @@ import pytest
 from app_server import needs_browser, screenshot, serving, tiny_reward_models, visiting
 
 from normbt_lab.app.training_tab import FIGURES, runs_html
-from normbt_lab.app.training_tab_figures import distance_percentiles_figure, weights_figure
+from normbt_lab.app.training_tab_figures import weights_figure
 from normbt_lab.app.training_tab_runs import find_runs, read_run, shown_names
 from normbt_lab.errors import NormBTError
 from normbt_lab.state import NormBTState
@@ -83,15 +83,6 @@ def test_names_of_folders_are_shown_and_never_read_as_html(root):
     write_run(root / "<b>x")
     run = read_run(root, "<b>x")
     assert "<b>" not in runs_html([run], shown_names([run.name]))
-
-
-def test_bands_hold_the_percentiles_that_were_logged():
-    figure = distance_percentiles_figure({"BT": records(3)})
-    wide, narrow, mean = figure.data
-    assert list(wide.y) == [9.0, 10.0, 11.0, 4.0, 3.0, 2.0]  # p90 forth, p10 back
-    assert list(narrow.y) == [7.0, 8.0, 9.0, 5.0, 4.0, 3.0]
-    assert list(mean.y) == [5.0, 6.0, 7.0]
-    assert "from 4 to 11 under BT" in figure.layout.title.text
 
 
 def test_runs_keep_their_colours_and_the_largest_weight_is_in_the_title():

@@ -1,11 +1,14 @@
 """The ledger of claims: verdicts follow from intervals, and every line points at something that exists."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
+from normbt_lab.cli import main
 from normbt_lab.experiments.suite import load_suite
 from normbt_lab.experiments.trial_data import HELD_OUT
 from normbt_lab.paper import claims as module
@@ -80,6 +83,16 @@ def test_tests_and_scripts_that_claims_name_exist():
         for word in [row.get("test", ""), *row["command"].split()]:
             if word.endswith(".py"):
                 assert (ROOT / word).is_file(), word
+
+
+@pytest.mark.parametrize("command", sorted({row["command"] for row in ROWS if row["command"].startswith("normbt ")}))
+def test_a_command_of_the_ledger_is_one_that_the_program_takes(command, capsys):
+    name, *words = shlex.split(command)[1:]
+    with pytest.raises(SystemExit) as ended:
+        main([name, *([words[0]] if name == "experiment" else []), "--help"])
+    assert ended.value.code == 0
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert {word for word in words if word.startswith("--")} <= options
 
 
 def test_the_page_in_the_docs_is_the_one_that_is_generated():

@@ -343,9 +343,12 @@ def test_a_damaged_file_gives_rows_reasons_or_one_readable_line(folder, name, cu
     except NormBTError as error:
         assert_one_readable_line(error)
     if not flips and name != "a.parquet":  # what was whole before the cut comes out, in order
-        if name.startswith("a.csv"):  # nothing shows that the last cell of the last row was longer
-            read = read[:-1]
-        assert [pair.margin for pair in read] == list(range(len(read)))
+        margins = [pair.margin for pair in read]
+        if name == "a.csv" and read:  # nothing shows that the file's last cell was longer: "12" may be "1" or ""
+            last = "" if margins[-1] is None else f"{margins[-1]:g}"
+            assert str(len(read) - 1).startswith(last)
+            margins = margins[:-1]
+        assert margins == list(range(len(margins)))
 
 
 @fuzzed(

@@ -210,6 +210,12 @@ def test_the_percentiles_figure_draws_three_bands_and_says_how_the_mean_moved():
     assert bands == [[1, 2, 12, 6], [2, 4, 10, 5], [3, 6, 8, 4]]  # up along the lower edge, back along the upper
 
 
+def test_the_panels_of_runs_stand_below_each_other_where_there_is_one_column():
+    figure = distance_percentiles_figure({"BT": HISTORY, "NormBT": HISTORY}, columns=1)
+    assert figure.layout.xaxis.domain == figure.layout.xaxis2.domain
+    assert figure.layout.yaxis.domain[0] > figure.layout.yaxis2.domain[1]
+
+
 def test_logs_with_the_mean_alone_are_drawn_without_bands():
     figure = distance_percentiles_figure({"BT": [{"step": 1, "distance_mean": 2.0}]})
     assert not [trace for trace in figure.data if trace.fill]

@@ -67,6 +67,17 @@ def test_the_files_of_a_folder_appear_together_and_leave_others_alone(tmp_path):
     assert (tmp_path / "config.json").read_text() == "{}" and (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_writer_that_fails_leaves_no_new_folder_and_takes_no_old_one(tmp_path, is_there):
+    folder = tmp_path / "model"
+    if is_there:
+        folder.mkdir()
+    with pytest.raises(ValueError, match="other rewards"), whole_folder(folder) as unfinished:
+        (unfinished / "weights").write_bytes(b"1")
+        raise ValueError("other rewards")
+    assert names(tmp_path) == (["model"] if is_there else [])
+
+
 def test_a_folder_whose_writer_fails_is_as_it_was(tmp_path):
     (tmp_path / "config.json").write_text("older")
     with (

@@ -51,12 +51,11 @@ def measure_pair(reward_model: RewardModel, pair: PreferencePair) -> MeasuredPai
 
 @contextmanager
 def _asking_for_gradients(model: nn.Module) -> Iterator[None]:
-    """What training moved asks for gradients: the low-rank matrices and the head of an adapter, else everything."""
-    is_adapter = hasattr(model, "peft_config")
+    """Just what training moved asks for gradients."""
+    from normbt_lab.model import ask_for_gradients
+
     before = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    for name, parameter in model.named_parameters():
-        is_trained = not is_adapter or "lora_" in name or "modules_to_save" in name
-        parameter.requires_grad_(is_trained and parameter.is_floating_point())
+    ask_for_gradients(model)
     try:
         yield
     finally:

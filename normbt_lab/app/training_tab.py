@@ -15,11 +15,12 @@ from gradio.context import Context
 from normbt_lab.app.explore_style import drawn, figure_place
 from normbt_lab.app.messages import hint_html, problem_html
 from normbt_lab.app.settings import Settings
-from normbt_lab.app.training_tab_figures import distance_percentiles_figure, weights_figure
+from normbt_lab.app.training_tab_figures import weights_figure
 from normbt_lab.app.training_tab_runs import Run, find_runs, first_choice, read_run, shown_names
 from normbt_lab.errors import NormBTError
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import Log, loss_and_accuracy_figure, running_mean_figure
+from normbt_lab.gradients.figures import distance_percentiles_figure
 
 LEAD = """
 What trainers logged, step by step: how right the model gets, how far apart it comes to hold the answers, and what
@@ -49,16 +50,15 @@ MOST_SHOWN = 4
 
 FIGURES: dict[str, Callable[[Mapping[str, Log]], go.Figure]] = {
     "training-loss": loss_and_accuracy_figure,
-    "training-distances": distance_percentiles_figure,
+    "training-distances": partial(distance_percentiles_figure, columns=1),
     "training-mean": running_mean_figure,
     "training-weights": weights_figure,
 }
 
 NOTE = (
     "Figures show each step's own pairs, so single steps jump; the table's training accuracy is the mean of the last "
-    "tenth of the logs. Bands hold the middle half and the middle 80 % of a step's distances. Losses of differently "
-    "weighted runs do not compare; accuracies do. The running mean is tracked under Bradley-Terry too, where it "
-    "changes nothing."
+    "tenth of the logs. Losses of differently weighted runs do not compare; accuracies do. The running mean is tracked "
+    "under Bradley-Terry too, where it changes nothing."
 )
 
 

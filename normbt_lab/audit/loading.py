@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from normbt_lab.backbones import load_tokenizer, resolve_backbone
 from normbt_lab.errors import NormBTError
-from normbt_lab.model import RewardModel, build_reward_model, load_reward_model
+from normbt_lab.model import RewardModel, ask_for_gradients, build_reward_model, load_reward_model
 from normbt_lab.shipped.registry import is_shipped_name
 
 
@@ -40,7 +38,7 @@ def load_for_audit(name: str, adapter: str = "none", num_layers: int | None = No
             if "without a trained score head" not in str(error):
                 raise
         else:
-            _ask_for_gradients(loaded.model)
+            ask_for_gradients(loaded.model)
             return AuditedModel(loaded, has_trained_head=True)
     backbone = resolve_backbone(name, num_layers)
     model = build_reward_model(backbone, adapter, seed=seed).eval()
@@ -49,11 +47,3 @@ def load_for_audit(name: str, adapter: str = "none", num_layers: int | None = No
 
 def _may_be_reward_model(name: str) -> bool:
     return "/" in name or Path(name).is_dir() or is_shipped_name(name)
-
-
-def _ask_for_gradients(model: nn.Module) -> None:
-    """PEFT loads an adapter frozen; what its training moved are the low-rank matrices and the saved head."""
-    is_adapter = hasattr(model, "peft_config")
-    for parameter_name, parameter in model.named_parameters():
-        is_trained = not is_adapter or "lora_" in parameter_name or "modules_to_save" in parameter_name
-        parameter.requires_grad_(is_trained and parameter.is_floating_point())

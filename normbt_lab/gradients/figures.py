@@ -235,11 +235,12 @@ def proxy_against_exact_figure(measured_by_name: Mapping[str, Sequence[MeasuredP
     return figure
 
 
-def distance_percentiles_figure(history_by_run: Mapping[str, Log]) -> go.Figure:
+def distance_percentiles_figure(history_by_run: Mapping[str, Log], columns: int = 2) -> go.Figure:
     """Representation distances over training, mean and bands: 25 to 75 %, 10 to 90 %, all pairs (paper, figure 9).
 
     Args:
         history_by_run: Name of each run -> what its trainer logged; runs without distances are left out.
+        columns: Panels side by side; 1 for a narrow place.
 
     Raises:
         NormBTError: No run logged distances.
@@ -247,7 +248,7 @@ def distance_percentiles_figure(history_by_run: Mapping[str, Log]) -> go.Figure:
     logged = {name: records_with(records, "distance_mean") for name, records in history_by_run.items()}
     logged = {name: records for name, records in logged.items() if records}
     require(logged, "logs with distances (train with NormBTTrainer)")
-    columns = 1 if len(logged) == 1 else 2
+    columns = min(columns, len(logged))
     rows = -(-len(logged) // columns)
     figure = make_subplots(
         rows,
