@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from normbt_lab.model import RewardModel
 
 TOLERANCE = 5e-3
-"""Largest reward difference that storing in float16 may make, in log-odds: it moves the probability of a preference by at
-most a quarter of a point."""
+"""Largest reward difference that storing in float16 may make, in log-odds: it moves the probability of a preference by
+at most a quarter of a point."""
 
 COMPARED_PAIRS = 64
 """Bundled test pairs on which the run and the packed files are compared."""
