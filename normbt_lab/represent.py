@@ -6,12 +6,10 @@ Derived in ``notebooks/01_bradley_terry.ipynb``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import torch
 from torch import nn
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from normbt_lab.data.batches import collate_pairs
@@ -19,6 +17,7 @@ from normbt_lab.data.length_batches import TOKENS_PER_BATCH, split_by_tokens
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.tokenization import tokenize_pair
 from normbt_lab.layouts import CHECKED_PAIRS, choose_layout_once
+from normbt_lab.pair_bar import pair_bar
 from normbt_lab.representations import PairOutputs, pair_outputs
 
 
@@ -69,8 +68,7 @@ def represent_pairs(
     chosen = choose_layout_once(model, lambda: collate_pairs(ids[:CHECKED_PAIRS], pad).to(device), layout)
     batches = split_by_tokens([chosen.slots(*pair) for pair in ids], TOKENS_PER_BATCH, batch_size)
     parts: list[PairOutputs] = []
-    # On stdout: a notebook shows stderr on red, as if something were wrong.
-    with tqdm(total=len(ids), desc="Representing", unit=" pairs", file=sys.stdout, delay=2) as bar:
+    with pair_bar("Representing", ids) as bar:
         for members in batches:
             batch = chosen.collate([ids[i] for i in members], pad)
             with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):

@@ -27,13 +27,17 @@ def build_app(settings: Settings | None = None) -> gr.Blocks:
 
     Raises:
         UsageError: A model is named twice.
+        NormBTError: There is no model by a name.
     """
     from dataclasses import replace
 
-    from normbt_lab.app.models import default_paths
-    from normbt_lab.app.page import build_page
+    from normbt_lab.app.models import default_paths, require_models
 
     settings = settings or Settings()
+    require_models(settings.models)  # before Gradio is imported, which takes seconds
+
+    from normbt_lab.app.page import build_page
+
     return build_page(replace(settings, models=settings.models or default_paths()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normbt_lab.app.turns import Turns
-from normbt_lab.errors import UsageError
+from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.figures import COLORS, SPARE_COLORS
-from normbt_lab.shipped.registry import SHIPPED, available_models, is_shipped_name
+from normbt_lab.shipped.registry import SHIPPED, available_models, is_shipped_name, local_folder
 from normbt_lab.state import STATE_FILE
 
 if TYPE_CHECKING:
@@ -26,12 +27,58 @@ OBJECTIVES = {"uniform": "BT", "normbt": "NormBT"}
 MOST_LOADED = 4
 """Models in memory at a time; beyond it the one that was not used for longest is let go."""
 
+CONFIGS = ("config.json", "adapter_config.json")
+"""A reward model has one of these: stored whole, or as an adapter of its backbone."""
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
 
 def default_paths() -> tuple[str, ...]:
     """The models of a page that was given none: the shipped ones, or else the demo's, where they exist."""
     if shipped := available_models():
         return tuple(shipped)
     return tuple(path for path in DEMO_MODELS if (Path(path) / STATE_FILE).is_file())
+
+
+def require_models(paths: Sequence[str]) -> None:
+    """Refuse names with no reward model behind them; none is loaded, so that a mistyped name is said at once.
+
+    Args:
+        paths: Names, folders or hub ids. A hub id is asked for on the hub where it is not in its cache.
+
+    Raises:
+        NormBTError: There is nothing by one of the names, or its folder holds no model.
+
+    Example:
+        >>> require_models(["smollm2-135m-bt"])
+        >>> require_models(["nothing-there"])  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        normbt_lab.errors.NormBTError: no reward model at nothing-there: expected a folder written by `normbt train`, ...
+    """
+    for path in paths:
+        folder = local_folder(path)
+        if folder.is_dir():
+            why = "" if any((folder / name).is_file() for name in CONFIGS) else f" (no {' or '.join(CONFIGS)} in it)"
+        else:
+            why = _why_not_on_hub(path) if _HUB_ID.fullmatch(path) else " (no such folder)"
+        if why:
+            raise NormBTError(
+                f"no reward model at {path}{why}: expected a folder written by `normbt train`, a hub id, or one that "
+                f"comes with the package: {', '.join(SHIPPED)}"
+            )
+
+
+def _why_not_on_hub(name: str) -> str:
+    """Nothing where the hub or its cache has a model of this name."""
+    from huggingface_hub import repo_exists, try_to_load_from_cache
+
+    if any(isinstance(try_to_load_from_cache(name, file), str) for file in CONFIGS):
+        return ""
+    try:
+        return "" if repo_exists(name) else " (no such folder here, and no such model on the Hugging Face hub)"
+    except Exception as error:  # the client's own errors and those of the HTTP library below it have no common class
+        return f" (no such folder here, and the Hugging Face hub cannot be reached: {type(error).__name__})"
 
 
 class Models:
@@ -105,7 +152,7 @@ class Models:
 
         Raises:
             UsageError: No such model on this page.
-            NormBTError: It does not load; the message says why.
+            NormBTError: It does not load, or cannot score; the message says why.
         """
         path = self.path(name)
         with self._turns.turn():
@@ -117,9 +164,20 @@ class Models:
         if path not in self._loaded:
             while len(self._loaded) >= MOST_LOADED:
                 self._loaded.popitem(last=False)
-            self._loaded[path] = load_reward_model(path)
+            self._loaded[path] = _with_pad_token(load_reward_model(path))
         self._loaded.move_to_end(path)
         return self._loaded[path]
+
+
+def _with_pad_token(reward_model: RewardModel) -> RewardModel:
+    """The model, once it is known that its answers can be told from padding."""
+    if reward_model.tokenizer.pad_token_id is None:
+        raise NormBTError(
+            f"{reward_model.name} has no pad token, so transformers cannot tell where an answer ends: give "
+            '"pad_token" in its tokenizer_config.json a token that no answer ends in (not the end-of-sequence token), '
+            "then score again"
+        )
+    return reward_model
 
 
 def _short_name(path: str) -> str:

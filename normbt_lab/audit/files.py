@@ -48,7 +48,7 @@ def audit_file(
         layout: As in `measure_pairs`: whether what both responses share is computed once.
         seed: Seed of the sample and of a fresh head.
         rejects: File for rows that could not be read.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: Fewer than 20 pairs, or a model that cannot be read.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.data.tokenization import TokenizedPair, UntokenizablePair, check_length_rule, tokenize_pair
 from normbt_lab.errors import NormBTError
+from normbt_lab.pair_bar import pair_bar
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -141,22 +142,19 @@ def prepare_pairs(
         overlong: ``drop``, ``truncate_left`` or ``truncate_right``, as in `tokenize_pair`.
         rejects: Where rejected pairs are counted and written. Rows that `read_pairs` rejects into the same log while it
             feeds this function are part of the report.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: No pair is left.
         UsageError: An unknown `overlong` or a `max_length` below 1.
     """
-    from tqdm import tqdm
-
     check_length_rule(max_length, overlong)
     rejects = rejects or RejectLog()
     rejected_before = rejects.counts.copy()
     report = CheckReport(max_length=max_length)
     prepared = PreparedPairs([], [], report)
     one_of_each: dict[int, int] = {}
-    total = len(pairs) if isinstance(pairs, Sized) else None
-    for pair in tqdm(pairs, desc="Tokenising", unit=" pairs", total=total, disable=not progress, delay=2):
+    for pair in pair_bar("Tokenising", pairs, shown=progress):
         checked = _checked(pair, tokenizer, max_length, overlong)
         if isinstance(checked, TokenizedPair):
             prepared.pairs.append(pair)

@@ -48,7 +48,7 @@ def best_of_n_file(
         batch_size: Most couples of responses in one forward pass.
         max_length: Most tokens of a response with its prompt.
         layout: As in `score_pairs`: whether what two responses share is computed once.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: The file cannot be read, or lacks gold scores or a proxy.

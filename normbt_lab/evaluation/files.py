@@ -36,7 +36,7 @@ def evaluate_file(
         layout: As in `score_pairs`: whether what both responses share is computed once.
         bins: Number of distance bins.
         rejects: File for rows that could not be scored.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: Nothing to evaluate, or a reward that is not finite.

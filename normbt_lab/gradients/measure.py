@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import RejectLog
@@ -16,6 +15,7 @@ from normbt_lab.gradients.measured_pair import MeasuredPair
 from normbt_lab.gradients.recording import recorded_calls
 from normbt_lab.gradients.sketch import GradientSketch
 from normbt_lab.layouts import Layout
+from normbt_lab.pair_bar import pair_bar
 from normbt_lab.representations import pair_outputs
 from normbt_lab.scoring.score import (
     ReadyPair,
@@ -57,7 +57,7 @@ def measure_pairs(
         layout: ``auto`` computes what both responses share once, where a check shows that the model honours it;
             ``padded`` computes each response by itself.
         rejects: Where pairs that cannot be tokenised are counted.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: A reward or distance is not a finite number.
@@ -72,7 +72,7 @@ def measure_pairs(
     chosen = layout_for(reward_model, ready, layout)
     measured: dict[int, MeasuredPair] = {}
     sketches: dict[int, Tensor] = {}
-    with tqdm(total=len(ready), desc="Measuring", unit=" pairs", delay=2, disable=not progress) as bar:
+    with pair_bar("Measuring", ready, shown=progress) as bar:
         for batch in batches_of_like_length(ready, batch_size, chosen):
             found, batch_sketches = _measure_batch(reward_model, batch, chosen, rule, sketch)
             measured |= {pair.scored.index: pair for pair in found}

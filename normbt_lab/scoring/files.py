@@ -66,7 +66,7 @@ def score_file(
             are cut on the right and flagged.
         layout: As in `score_pairs`: whether what both responses share is computed once.
         rejects: File for rows that could not be scored.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: Nothing to score, a reward that is not finite, or an output that cannot be written.

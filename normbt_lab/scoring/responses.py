@@ -74,7 +74,7 @@ def score_responses(
         max_length: As in `score_pairs`: longer responses are cut on the right.
         layout: As in `score_pairs`: whether what two responses share is computed once.
         rejects: Where questions that the tokenizer refuses are counted.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: A reward is not a finite number.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.data.tokenization import TokenizedPair, UntokenizablePair, check_length_rule, tokenize_pair
 from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.pair_bar import pair_bar
 from normbt_lab.scoring.scored_pair import ScoredPair, as_text, own_fields
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def score_pairs(
         max_tokens_per_batch: Most token slots of a forward pass, padding included; a pair with more goes alone.
         running_mean: Mean distance that weights refer to; None for the model's own. Without either, weights are None.
         rejects: Where refused pairs are counted and written.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: A reward or distance is not a finite number; the message names the pair.
@@ -203,7 +204,7 @@ def score_each(
     check_length_rule(longest, "truncate_right")
     ready = itertools.islice(ready_pairs(reward_model, pairs, longest, rejects or RejectLog()), skip, None)
     batching = _Batching(layout, batch_size, max_tokens_per_batch)
-    return _scored(reward_model, ready, batching, rule, _bar(pairs, progress, skip))
+    return _scored(reward_model, ready, batching, rule, pair_bar("Scoring", pairs, shown=progress, done=skip))
 
 
 @dataclass(frozen=True)
@@ -380,10 +381,3 @@ def _record(
 def _sigmoid(x: float) -> float:
     """1 / (1 + e^-x) without overflow on either side."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _bar(pairs: Iterable[PreferencePair], progress: bool, skip: int) -> Any:
-    from tqdm import tqdm
-
-    total = len(pairs) if isinstance(pairs, Sized) else None
-    return tqdm(desc="Scoring", unit=" pairs", total=total, initial=skip, disable=not progress, delay=2)

@@ -64,7 +64,7 @@ def evaluate_benchmark(
         layout: As in `score_pairs`: whether what both responses share is computed once.
         rejects: File for rows that could not be scored.
         output: Folder for the benchmark's own result files and ``result.json``.
-        progress: Show a bar on stderr once it takes longer than two seconds.
+        progress: Show a bar once it takes longer than two seconds.
 
     Raises:
         NormBTError: No row of the benchmark in the input, or a reward that is not finite.
