@@ -382,6 +382,35 @@ def test_a_model_that_did_not_load_is_tried_again(folders, tmp_path):
         assert reward_model.state.running_mean == 1.5
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "why"),
+    [
+        (("--model", "nothing-there"), "nothing-there", "no such folder"),
+        (("--model", "smollm2-135m-bt", "--compare", "runs/demo/btt"), "runs/demo/btt", "no such folder"),
+        (("--model", "nobody/nothing"), "nobody/nothing", "Hugging Face hub"),
+        (("--model", "empty"), "empty", "no config.json or adapter_config.json in it"),
+    ],
+)
+def test_a_name_with_no_model_behind_it_stops_the_command_in_one_line(tmp_path, words, name, why):
+    (tmp_path / "empty").mkdir()
+    page = python(f"from normbt_lab.cli import main; raise SystemExit(main(['app', *{words!r}]))", tmp_path)
+    assert page.returncode == 1
+    (line,) = page.stderr.splitlines()
+    assert line.startswith(f"error: no reward model at {name} (") and why in line and "normbt train" in line
+
+
+def test_a_model_without_a_pad_token_is_refused_with_cause_and_fix_and_scores_once_mended(folders, tmp_path):
+    folder = Path(shutil.copytree(folders["bt"], tmp_path / "unpadded"))
+    config = folder / "tokenizer_config.json"
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "pad_token": None}))
+    models = Models([str(folder)])
+    view = view_pair(models, *QUESTION, ["unpadded"])
+    assert "no pad token" in view.failures["unpadded"] and "tokenizer_config.json" in view.failures["unpadded"]
+    config.write_text(json.dumps(settings))
+    assert view_pair(models, *QUESTION, ["unpadded"]).readings
+
+
 def test_the_shipped_models_have_the_names_and_colours_of_their_objectives_and_are_found_by_their_own():
     models = Models(["smollm2-135m-bt", "smollm2-135m-normbt", "mine"])
     assert models.names == ["BT", "NormBT", "mine"]
