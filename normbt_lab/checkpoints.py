@@ -71,6 +71,25 @@ def damage(folder: Path) -> str | None:
     return None
 
 
+def checkpoint_to_resume(output_dir: Path, wish: str | bool | None) -> Path | None:
+    """The whole checkpoint that a run goes on from; None for a run from the start.
+
+    Args:
+        output_dir: Where the run writes its checkpoints.
+        wish: A checkpoint's folder, True for the newest whole one of `output_dir`, None or False for a new start.
+
+    Raises:
+        UsageError: True, and there are no checkpoints.
+        NormBTError: The checkpoint, or every one there is, is damaged.
+    """
+    if wish is True:
+        return last_complete_checkpoint(output_dir)
+    if not wish:
+        return None
+    require_whole(Path(wish))
+    return Path(wish)
+
+
 def last_complete_checkpoint(output_dir: Path) -> Path:
     """The newest checkpoint of a run that was written to the end and is still as it was written.
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import nn
 
 
@@ -27,3 +31,11 @@ def attention_dropout(model: nn.Module) -> dict[str, float]:
         if isinstance(rate, float) and rate > 0:
             found[f"{name}.attention_dropout"] = rate
     return found
+
+
+@contextmanager
+def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
+    """Passes inside draw their dropout from this seed alone, and leave the random numbers after them as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
