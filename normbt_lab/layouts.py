@@ -21,8 +21,8 @@ from normbt_lab.data.batches import PairBatch, collate_pairs
 from normbt_lab.data.length_batches import padded_slots, split_by_tokens
 from normbt_lab.data.shared_prefix import (
     ROW_TOKENS,
+    Packing,
     collate_shared_prefix,
-    is_cheaper_shared,
     share_prefixes,
     shared_slots,
 )
@@ -121,9 +121,11 @@ class Layout:
             pad_token_id: The model's pad id.
             margin: Rating differences, one per pair.
         """
-        if self.mask_form is None or not is_cheaper_shared(token_pairs, self.row_tokens):
-            return collate_pairs(token_pairs, pad_token_id, margin)
-        return collate_shared_prefix(token_pairs, pad_token_id, self.mask_form, margin, self.row_tokens)
+        if self.mask_form is not None:
+            packing = Packing.of(token_pairs, self.row_tokens)
+            if packing.is_cheaper:
+                return collate_shared_prefix(token_pairs, pad_token_id, self.mask_form, margin, packing=packing)
+        return collate_pairs(token_pairs, pad_token_id, margin)
 
     def of_padded(self, batch: PairBatch, pad_token_id: int) -> PairBatch:
         """A batch of the padded layout in this one, pooled at the same tokens, for callers that have TRL's batches.
@@ -132,9 +134,11 @@ class Layout:
             batch: Pairs in the padded layout.
             pad_token_id: The model's pad id.
         """
-        if self.mask_form is None or not is_cheaper_shared(batch.token_pairs(), self.row_tokens):
-            return batch
-        return share_prefixes(batch, pad_token_id, self.mask_form, self.row_tokens)
+        if self.mask_form is not None:
+            packing = Packing.of(batch.token_pairs(), self.row_tokens)
+            if packing.is_cheaper:
+                return share_prefixes(batch, pad_token_id, self.mask_form, packing=packing)
+        return batch
 
     def micro_batches(self, batch: PairBatch, pad_token_id: int, max_tokens_per_batch: int | None) -> list[PairBatch]:
         """A batch of the padded layout in this one, split where it exceeds a budget of token slots.

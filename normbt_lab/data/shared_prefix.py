@@ -99,12 +99,65 @@ class SharedPrefixBatch(PairBatch):
         return means[0], means[1]
 
 
+@dataclass(frozen=True)
+class Packing:
+    """Which row of this layout each pair stands in, found once for the decision and for the batch.
+
+    Attributes:
+        token_pairs: ``(chosen_ids, rejected_ids)`` of each pair.
+        prefixes: Number of tokens that the two share, one per pair.
+        rows: Numbers of the pairs in each row.
+    """
+
+    token_pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+    prefixes: Sequence[int]
+    rows: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(cls, token_pairs: Sequence[tuple[Sequence[int], Sequence[int]]], row_tokens: int = ROW_TOKENS) -> Packing:
+        """The cheapest packing of these pairs.
+
+        Args:
+            token_pairs: ``(chosen_ids, rejected_ids)`` of each pair, neither empty.
+            row_tokens: Most token slots that pairs share; one that alone needs more gets them.
+        """
+        prefixes = [common_prefix(*pair) for pair in token_pairs]
+        return cls(token_pairs, prefixes, pack(_slots(token_pairs, prefixes), row_tokens))
+
+    @property
+    def slots(self) -> list[int]:
+        """Token slots of each pair: the common prefix once, and both rests."""
+        return _slots(self.token_pairs, self.prefixes)
+
+    @property
+    def width(self) -> int:
+        """Token slots of the longest row."""
+        slots = self.slots
+        return max(sum(slots[pair] for pair in row) for row in self.rows)
+
+    @property
+    def is_cheaper(self) -> bool:
+        """Whether these pairs cost less in this layout than in the padded one.
+
+        Two long responses that share next to nothing do not: side by side in one row, each is hidden from the other,
+        and the attention between them is computed all the same.
+
+        Example:
+            >>> alike, unlike = ([5] * 900 + [6], [5] * 900 + [7]), ([5] * 900, [6] * 900)
+            >>> Packing.of([alike]).is_cheaper, Packing.of([unlike]).is_cheaper
+            (True, False)
+        """
+        longest = max(len(response) for pair in self.token_pairs for response in pair)
+        return row_cost(len(self.rows), self.width) < row_cost(2 * len(self.token_pairs), longest)
+
+
 def collate_shared_prefix(
     token_pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
     pad_token_id: int,
     mask_form: MaskForm,
     margin: Sequence[float] | None = None,
     row_tokens: int = ROW_TOKENS,
+    packing: Packing | None = None,
 ) -> SharedPrefixBatch:
     """Pairs of token-id sequences as one batch with shared prefixes.
 
@@ -114,6 +167,7 @@ def collate_shared_prefix(
         mask_form: How the model wants its attention mask.
         margin: Rating differences, one per pair.
         row_tokens: Most token slots that pairs share; one that alone needs more gets them.
+        packing: Of these pairs, where it is known already.
 
     Raises:
         ValueError: No pairs, or a response that is empty or ends in the pad token.
@@ -128,11 +182,15 @@ def collate_shared_prefix(
     require_responses(token_pairs, pad_token_id)
     last = [(len(chosen) - 1, len(rejected) - 1) for chosen, rejected in token_pairs]
     margins = None if margin is None else torch.tensor(margin, dtype=torch.float32)
-    return _lay_out(token_pairs, last, pad_token_id, mask_form, margins, row_tokens)
+    return _lay_out(packing or Packing.of(token_pairs, row_tokens), last, pad_token_id, mask_form, margins)
 
 
 def share_prefixes(
-    batch: PairBatch, pad_token_id: int, mask_form: MaskForm, row_tokens: int = ROW_TOKENS
+    batch: PairBatch,
+    pad_token_id: int,
+    mask_form: MaskForm,
+    row_tokens: int = ROW_TOKENS,
+    packing: Packing | None = None,
 ) -> SharedPrefixBatch:
     """A padded batch laid out with shared prefixes, pooled at the same tokens.
 
@@ -143,13 +201,15 @@ def share_prefixes(
         pad_token_id: Fills the slots that no pair needs.
         mask_form: How the model wants its attention mask.
         row_tokens: Most token slots that pairs share; one that alone needs more gets them.
+        packing: Of the batch's pairs, where it is known already.
     """
+    packing = packing or Packing.of(batch.token_pairs(), row_tokens)
     first = batch.attention_mask.argmax(dim=1)  # (rows,): where the text begins, whatever side the padding is on
     end_chosen, end_rejected = (
         (index[:, 1] - first[index[:, 0]]).tolist() for index in (batch.chosen_index, batch.rejected_index)
     )
     last = list(zip(end_chosen, end_rejected, strict=True))
-    shared = _lay_out(batch.token_pairs(), last, pad_token_id, mask_form, batch.margin, row_tokens)
+    shared = _lay_out(packing, last, pad_token_id, mask_form, batch.margin)
     return shared.to(batch.input_ids.device)
 
 
@@ -208,23 +268,6 @@ def row_cost(rows: int, width: int) -> float:
     return rows * width * (1 + width / ATTENTION_LENGTH)
 
 
-def is_cheaper_shared(token_pairs: Sequence[tuple[Sequence[int], Sequence[int]]], row_tokens: int = ROW_TOKENS) -> bool:
-    """Whether these pairs cost less in this layout than in the padded one.
-
-    Two long responses that share next to nothing do not: side by side in one row, each is hidden from the other, and
-    the attention between them is computed all the same.
-
-    Example:
-        >>> is_cheaper_shared([([5] * 900 + [6], [5] * 900 + [7])]), is_cheaper_shared([([5] * 900, [6] * 900)])
-        (True, False)
-    """
-    lengths = [shared_slots(*pair) for pair in token_pairs]
-    rows = pack(lengths, row_tokens)
-    width = max(sum(lengths[pair] for pair in row) for row in rows)
-    longest = max(len(response) for pair in token_pairs for response in pair)
-    return row_cost(len(rows), width) < row_cost(2 * len(token_pairs), longest)
-
-
 def _evenly_filled(lengths: Sequence[int], count: int) -> tuple[list[list[int]], int]:
     """So many rows, each pair from long to short in the row that is shortest so far; and the length of the longest."""
     rows: list[list[int]] = [[] for _ in range(count)]
@@ -236,28 +279,27 @@ def _evenly_filled(lengths: Sequence[int], count: int) -> tuple[list[list[int]],
     return rows, max(filled)[0]
 
 
+def _slots(token_pairs: Sequence[tuple[Sequence[int], Sequence[int]]], prefixes: Sequence[int]) -> list[int]:
+    return [
+        len(chosen) + len(rejected) - prefix for (chosen, rejected), prefix in zip(token_pairs, prefixes, strict=True)
+    ]
+
+
 def _lay_out(
-    token_pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
-    last: Sequence[tuple[int, int]],
-    pad_token_id: int,
-    mask_form: MaskForm,
-    margin: Tensor | None,
-    row_tokens: int,
+    packing: Packing, last: Sequence[tuple[int, int]], pad_token_id: int, mask_form: MaskForm, margin: Tensor | None
 ) -> SharedPrefixBatch:
     """The batch; `last` says which token of each response is pooled."""
-    prefixes = [common_prefix(chosen, rejected) for chosen, rejected in token_pairs]
-    lengths = [len(c) + len(r) - prefix for (c, r), prefix in zip(token_pairs, prefixes, strict=True)]
-    rows = pack(lengths, row_tokens)
-    shape = len(rows), max(sum(lengths[pair] for pair in row) for row in rows)
+    lengths = packing.slots
+    shape = len(packing.rows), packing.width
     input_ids = torch.full(shape, pad_token_id)
     pair_of_slot = torch.full(shape, PADDING)
     branch, position_ids = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     slots_of_pair = torch.full((len(lengths), max(lengths)), -1)
     pooled = torch.zeros((len(lengths), 2, 2), dtype=torch.long)  # pair, side, (row, column)
-    for i, row in enumerate(rows):
+    for i, row in enumerate(packing.rows):
         start = 0
         for pair in row:
-            (chosen, rejected), shared = token_pairs[pair], prefixes[pair]
+            (chosen, rejected), shared = packing.token_pairs[pair], packing.prefixes[pair]
             own = len(chosen) - shared, len(rejected) - shared
             slots = slice(start, start + lengths[pair])
             input_ids[i, slots] = torch.tensor([*chosen, *rejected[shared:]])
