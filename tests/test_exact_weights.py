@@ -14,6 +14,7 @@ from normbt_lab.gradients.reference import reference_gradient_distance, referenc
 from normbt_lab.gradients.weighted_loss import weighted_loss
 from normbt_lab.objectives import OBJECTIVES, reward_centering
 from normbt_lab.representations import pad_token_id, pair_outputs
+from normbt_lab.run_setup import require_exact_gradients
 
 LEARNING_RATE = 0.1
 ONE_STEP = dict(
@@ -97,11 +98,17 @@ def test_the_running_mean_is_that_of_the_exact_norms(backbone, tokenizer, tmp_pa
     assert run.running_mean.value == pytest.approx(expected, rel=1e-5)
 
 
-def test_float16_is_refused_with_the_reason(backbone, tokenizer, tmp_path):
-    run = make(backbone, tokenizer, tmp_path)
-    run.args.weighting, run.args.fp16 = "exact", True
-    with pytest.raises(UsageError, match="vanish in float16"):
-        run._require_exact_gradients()
+@pytest.mark.parametrize(
+    "settings, reason",
+    [
+        ({"fp16": True, "is_sharded": False}, "vanish in float16"),
+        ({"fp16": False, "is_sharded": True}, "whole parameters on each process"),
+    ],
+)
+def test_what_exact_weights_cannot_work_with_is_refused_with_the_reason(settings, reason):
+    require_exact_gradients(fp16=False, is_sharded=False)
+    with pytest.raises(UsageError, match=reason):
+        require_exact_gradients(**settings)
 
 
 def test_stored_gradients_add_to_those_already_there():
