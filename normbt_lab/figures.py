@@ -17,7 +17,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from normbt_lab.errors import NormBTError
-from normbt_lab.evaluation.accuracy import Evaluation, bin_names, in_usual_order
+from normbt_lab.evaluation.accuracy import Evaluation
+from normbt_lab.evaluation.groups import bin_names, in_usual_order
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.scoring.scored_pair import field_label
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from normbt_lab.audit.near_duplicates import NEARLY_ALL, word_overlap
 from normbt_lab.errors import NormBTError
-from normbt_lab.evaluation.accuracy import UNCATEGORISED, in_usual_order
+from normbt_lab.evaluation.groups import by_category
 from normbt_lab.gradients.correlation import Correlation, bootstrap_correlation
 from normbt_lab.gradients.measured_pair import MeasuredPair
 
@@ -159,13 +159,14 @@ def audit_pairs(
         )
 
     low, high = np.quantile(distance, [0.1, 0.9])
+    names = [pair.scored.category for pair in measured]
     return Audit(
         model=model,
         has_trained_head=has_trained_head,
         head_norm=head_norm,
         trained_parameters=trained_parameters,
         overall=summary(np.arange(len(measured))),
-        categories={name: summary(members) for name, members in _by_category(measured).items()},
+        categories={name: summary(members) for name, members in by_category(names).items()},
         pearson=bootstrap_correlation(distance, gradient),
         ratio=_percentiles(gradient[apart] / distance[apart]),
         head_share=float(np.median([pair.score_head_share for pair in measured])),
@@ -187,11 +188,3 @@ def audit_pairs(
 def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
     return float(low), float(middle), float(high)
-
-
-def _by_category(measured: Sequence[MeasuredPair]) -> dict[str, np.ndarray]:
-    names = [pair.scored.category for pair in measured]
-    if not any(names):
-        return {}
-    named = np.array([name or UNCATEGORISED for name in names])
-    return {name: np.flatnonzero(named == name) for name in in_usual_order(named.tolist())}

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbt_lab.data.formats import CATEGORY_SUBSETS
 from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.evaluation.groups import UNCATEGORISED, by_category, by_distance
+from normbt_lab.evaluation.groups import in_usual_order as in_usual_order  # the app and the experiments read it here
 from normbt_lab.evaluation.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     from normbt_lab.scoring.scored_pair import ScoredPair
-
-UNCATEGORISED = "uncategorised"
-"""Where pairs without a category are counted when others have one."""
 
 
 @dataclass(frozen=True)
@@ -137,33 +135,9 @@ def evaluate_pairs(scored: Iterable[ScoredPair], bins: int = 5) -> Evaluation:
 
     return Evaluation(
         overall=result(np.arange(len(table))),
-        categories={name: result(members) for name, members in _by_category(categories).items()},
-        distance_bins=[DistanceBin(low, high, result(members)) for low, high, members in _by_distance(distances, bins)],
+        categories={name: result(members) for name, members in by_category(categories).items()},
+        distance_bins=[DistanceBin(low, high, result(members)) for low, high, members in by_distance(distances, bins)],
     )
-
-
-def bin_names(bins: int) -> list[str]:
-    """What distance bins are called, from closest to farthest.
-
-    Example:
-        >>> bin_names(3)
-        ['1 of 3 (closest)', '2 of 3', '3 of 3 (farthest)']
-    """
-    if bins == 1:
-        return ["all distances"]
-    names = [f"{i} of {bins}" for i in range(1, bins + 1)]
-    return [f"{names[0]} (closest)", *names[1:-1], f"{names[-1]} (farthest)"]
-
-
-def in_usual_order(categories: Iterable[str]) -> list[str]:
-    """Categories in the order they always have: RewardBench's four, then others by name.
-
-    Example:
-        >>> in_usual_order(["poetry", "reasoning", "chat"])
-        ['chat', 'reasoning', 'poetry']
-    """
-    known = list(CATEGORY_SUBSETS)
-    return sorted(set(categories), key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def _group_result(differences: np.ndarray, extra_tokens: np.ndarray) -> GroupResult:
@@ -176,21 +150,3 @@ def _group_result(differences: np.ndarray, extra_tokens: np.ndarray) -> GroupRes
         tie_rate=float(tied.mean()),
         length_baseline=float(((extra_tokens > 0) + 0.5 * (extra_tokens == 0)).mean()),
     )
-
-
-def _by_category(categories: Sequence[str | None]) -> dict[str, np.ndarray]:
-    if not any(categories):
-        return {}
-    # As objects: a column of text would take the room of the longest name in every row, and cut NULs at the end.
-    named = np.array([name or UNCATEGORISED for name in categories], dtype=object)
-    return {name: np.flatnonzero(named == name) for name in in_usual_order(named.tolist())}
-
-
-def _by_distance(distances: np.ndarray, bins: int) -> list[tuple[float, float, np.ndarray]]:
-    """Edges and members of each quantile bin; equal edges fall together, so no bin is empty."""
-    edges = np.unique(np.quantile(distances, np.linspace(0, 1, bins + 1)))
-    if len(edges) == 1:
-        edges = np.repeat(edges, 2)
-    bin_of = np.searchsorted(edges[1:-1], distances, side="right")  # an inner edge belongs to the bin above it
-    members = [np.flatnonzero(bin_of == i) for i in range(len(edges) - 1)]
-    return [(float(edges[i]), float(edges[i + 1]), found) for i, found in enumerate(members) if len(found)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbt_lab.errors import NormBTError, UsageError
-from normbt_lab.evaluation.accuracy import _by_category, _by_distance
+from normbt_lab.evaluation.groups import by_category, by_distance
 from normbt_lab.evaluation.intervals import Estimate, paired_difference
 
 if TYPE_CHECKING:
@@ -214,14 +214,14 @@ def compare_models(
     def result(members: np.ndarray) -> PairedResult:
         return _paired_result([model[i] for i in members], [baseline[i] for i in members])
 
-    categories = _by_category([pair.category for pair in model])
+    categories = by_category([pair.category for pair in model])
     return Comparison(
         model=names[0],
         baseline=names[1],
         distance_source=distance_source or (names[1] if distances is None else "distances as given"),
         overall=overall,
         categories={name: result(members) for name, members in categories.items()},
-        distance_bins=[PairedBin(low, high, result(members)) for low, high, members in _by_distance(measured, bins)],
+        distance_bins=[PairedBin(low, high, result(members)) for low, high, members in by_distance(measured, bins)],
         disagreements=_disagreements(model, baseline, measured),
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from normbt_lab.evaluation.accuracy import bin_names
 from normbt_lab.evaluation.comparison import Comparison, PairedBin
+from normbt_lab.evaluation.groups import bin_names
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import capital, colored, safe, titled_figure
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from normbt_lab.evaluation.accuracy import bin_names
 from normbt_lab.evaluation.comparison import Comparison, Disagreement, PairedResult
+from normbt_lab.evaluation.groups import bin_names
 from normbt_lab.evaluation.tables import aligned, percent
 
 LISTED = 5

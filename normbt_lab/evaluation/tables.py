@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from normbt_lab.evaluation.accuracy import DistanceBin, Evaluation, GroupResult, bin_names, in_usual_order
+from normbt_lab.evaluation.accuracy import DistanceBin, Evaluation, GroupResult
+from normbt_lab.evaluation.groups import bin_names, in_usual_order
 
 HEADER = ["", "pairs", "accuracy", "95 % interval", "ties", "longer wins"]
 FOOTNOTE = """A tie counts as wrong{half}.

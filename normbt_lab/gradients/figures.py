@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from normbt_lab.errors import UsageError
-from normbt_lab.evaluation.accuracy import bin_names, in_usual_order
+from normbt_lab.evaluation.groups import bin_names, in_usual_order, quantile_bins
 from normbt_lab.evaluation.intervals import bootstrap_interval
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import (
@@ -165,8 +165,8 @@ def update_size_at_fixed_difference_figure(
     require(measured, "measured pairs")
     updates = np.array([pair.update_size for pair in measured])
     errors = np.array([pair.scored.prediction_error for pair in measured])
-    edges, difference_of = _quantile_bins([pair.scored.reward_difference for pair in measured], difference_bins)
-    distance_edges, distance_of = _quantile_bins([p.scored.representation_distance for p in measured], distance_bins)
+    edges, difference_of = quantile_bins([pair.scored.reward_difference for pair in measured], difference_bins)
+    distance_edges, distance_of = quantile_bins([p.scored.representation_distance for p in measured], distance_bins)
     cells = [
         [updates[(difference_of == i) & (distance_of == j)] for i in range(len(edges) - 1)]
         for j in range(len(distance_edges) - 1)
@@ -690,14 +690,6 @@ def _by_category(measured: Iterable[MeasuredPair]) -> dict[str, list[MeasuredPai
     for pair in measured:
         categories.setdefault(pair.scored.category or ALL, []).append(pair)
     return {name: categories[name] for name in in_usual_order(categories)}
-
-
-def _quantile_bins(values: Sequence[float], bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of bins with about equally many values, and the bin of each; equal edges fall together."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)))
-    if len(edges) == 1:
-        edges = np.repeat(edges, 2)
-    return edges, np.searchsorted(edges[1:-1], values, side="right")  # an inner edge belongs to the bin above it
 
 
 def _representation_distances(measured: Iterable[MeasuredPair]) -> np.ndarray:
