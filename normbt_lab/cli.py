@@ -9,15 +9,30 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import re
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
+from normbt_lab.cli_options import (
+    add_batch_size,
+    add_input,
+    add_json,
+    add_layout,
+    add_model_and_input,
+    add_num_layers,
+    add_rejects,
+    add_reward_model,
+    add_scoring,
+    number_or_auto,
+    number_or_none,
+    positive,
+    positive_or_none,
+    scoring_arguments,
+)
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.recipes import closest, list_recipes, load_recipe, parse_value
 
@@ -84,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
 # demo
 
 
@@ -92,8 +113,8 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--output-dir", type=Path, default=Path("runs/demo"), help="default: runs/demo")
     parser.add_argument("--profile", choices=["smoke", "cpu", "gpu"], help="size of the run (default: by the machine)")
     parser.add_argument("--backbone", metavar="NAME", help="pretrained model to start from (default: the profile's)")
-    parser.add_argument("--num-layers", type=_positive, metavar="K", help="use only the backbone's first K layers")
-    parser.add_argument("--pairs", type=_positive, metavar="N", help="training pairs (default: the profile's)")
+    add_num_layers(parser, "the backbone's")
+    parser.add_argument("--pairs", type=positive, metavar="N", help="training pairs (default: the profile's)")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
 
 
@@ -131,16 +152,16 @@ def _add_train(commands: Any) -> None:
     )
     model = parser.add_argument_group("model and data")
     model.add_argument("--model", metavar="NAME", help="smollm2-135m, a Hugging Face id, or a folder")
-    model.add_argument("--num-layers", type=_positive, metavar="K", help="use only the first K layers")
+    model.add_argument("--num-layers", type=positive, metavar="K", help="use only the first K layers")
     model.add_argument("--adapter", choices=["none", "head", "lora", "qlora"], help="what trains")
-    model.add_argument("--lora-r", type=_positive, metavar="R", help="rank of LoRA's updates")
-    model.add_argument("--lora-alpha", type=_positive, metavar="A", help="their scale is lora_alpha / lora_r")
+    model.add_argument("--lora-r", type=positive, metavar="R", help="rank of LoRA's updates")
+    model.add_argument("--lora-alpha", type=positive, metavar="A", help="their scale is lora_alpha / lora_r")
     model.add_argument("--accept-gemma-terms", action="store_true", help="agree to Google's terms for Gemma weights")
     model.add_argument("--train-data", metavar="PAIRS", help="file, folder, hub id, or bundled:train")
-    model.add_argument("--train-pairs", type=_positive_or_none, metavar="N", help="only the first N good pairs")
-    model.add_argument("--train-stride", type=_positive, metavar="N", help="take every Nth training pair")
+    model.add_argument("--train-pairs", type=positive_or_none, metavar="N", help="only the first N good pairs")
+    model.add_argument("--train-stride", type=positive, metavar="N", help="take every Nth training pair")
     model.add_argument("--eval-data", metavar="PAIRS", help="the same, evaluated during training")
-    model.add_argument("--max-length", type=_positive_or_none, metavar="TOKENS", help="longest sequence, or none")
+    model.add_argument("--max-length", type=positive_or_none, metavar="TOKENS", help="longest sequence, or none")
     model.add_argument("--overlong", choices=["drop", "truncate_left", "truncate_right"], help="what happens beyond it")
     loss = parser.add_argument_group("loss and weights")
     objectives = ["auto", "bradley_terry", "margin", "margin_outside", "label_smoothing"]
@@ -150,9 +171,9 @@ def _add_train(commands: Any) -> None:
     weightings = ["normbt", "uniform", "exact", "cosine", "average_pool", "d_opt"]
     loss.add_argument("--weighting", choices=weightings, help="weight of a pair; uniform is plain Bradley-Terry")
     loss.add_argument("--norm-alpha", type=float, metavar="ALPHA", help="strength of the weight, 0 to 1")
-    loss.add_argument("--max-weight", type=_number_or_none, metavar="W", help="bound of a weight, or none")
+    loss.add_argument("--max-weight", type=number_or_none, metavar="W", help="bound of a weight, or none")
     loss.add_argument("--weight-norm", choices=["mean1"], help="scale the weights to mean 1")
-    loss.add_argument("--ema-beta", type=_number_or_none, metavar="BETA", help="decay of the running mean, or none")
+    loss.add_argument("--ema-beta", type=number_or_none, metavar="BETA", help="decay of the running mean, or none")
     loss.add_argument("--ema-order", choices=["use_then_update", "update_then_use"], help="when the mean is updated")
     loss.add_argument("--ema-scope", choices=["step", "micro"], help="how often: per optimizer step or micro-batch")
 
@@ -207,7 +228,7 @@ def _add_doctor(commands: Any) -> None:
     parser.add_argument("--model", metavar="NAME", help="backbone to train, or a reward model (default: the recipe's)")
     parser.add_argument("--input", metavar="PAIRS", help="file, hub id or bundled:train (default: the recipe's)")
     parser.add_argument("--config", metavar="RECIPE", help="YAML file or bundled recipe of the run that is planned")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    add_json(parser)
 
 
 def _doctor(options: argparse.Namespace, rest: list[str]) -> int:
@@ -228,17 +249,17 @@ def _doctor(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _add_score(commands: Any) -> None:
     parser = _command(commands, "score", _score, "write the rewards, distance and weight of every pair")
-    _add_model_and_input(parser)
+    add_model_and_input(parser)
     parser.add_argument(
         "--output", required=True, metavar="FILE", help="JSON lines, one per pair in order; - for stdout"
     )
     parser.add_argument(
         "--running-mean",
-        type=_number_or_auto,
+        type=number_or_auto,
         metavar="X",
         help="mean distance that weights refer to: a number, or auto to measure it first (default: the model's own)",
     )
-    parser.add_argument("--rejects", metavar="FILE", help="where rows that are no pairs are written, with the reason")
+    add_rejects(parser)
 
 
 def _score(options: argparse.Namespace, rest: list[str]) -> int:
@@ -249,10 +270,7 @@ def _score(options: argparse.Namespace, rest: list[str]) -> int:
         options.input,
         options.output,
         running_mean=options.running_mean,
-        dtype=options.dtype,
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        layout=options.layout,
+        **scoring_arguments(options),
         rejects=options.rejects,
     )
     return DONE
@@ -263,7 +281,7 @@ def _score(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _add_evaluate(commands: Any) -> None:
     parser = _command(commands, "evaluate", _evaluate, "measure accuracy on pairs, or the score on a public benchmark")
-    _add_model_and_input(parser, is_input_required=False)
+    add_model_and_input(parser, is_input_required=False)
     # The registry's names, written out because importing it takes a second.
     benchmarks = ["rewardbench", "rewardbench2", "rm-bench", "judgebench"]
     parser.add_argument(
@@ -273,10 +291,8 @@ def _add_evaluate(commands: Any) -> None:
         "--prior-sets", metavar="ROWS", help="rewardbench only: allenai/pref-test-sets, or a file with its rows"
     )
     parser.add_argument("--output", metavar="DIR", help="benchmark only: write result files in the benchmark's format")
-    parser.add_argument(
-        "--rejects", metavar="FILE", help="where rows that can't be scored are written, with the reason"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    add_rejects(parser, "can't be scored")
+    add_json(parser)
 
 
 def _evaluate(options: argparse.Namespace, rest: list[str]) -> int:
@@ -297,10 +313,7 @@ def _evaluate_pairs(options: argparse.Namespace) -> Any:
     return evaluate_file(
         options.model,
         options.input,
-        dtype=options.dtype,
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        layout=options.layout,
+        **scoring_arguments(options),
         rejects=options.rejects,
     )
 
@@ -313,10 +326,7 @@ def _evaluate_benchmark(options: argparse.Namespace) -> Any:
         options.benchmark,
         options.input,
         prior_sets=options.prior_sets,
-        dtype=options.dtype,
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        layout=options.layout,
+        **scoring_arguments(options),
         rejects=options.rejects,
         output=options.output,
     )
@@ -327,15 +337,15 @@ def _evaluate_benchmark(options: argparse.Namespace) -> Any:
 
 def _add_compare(commands: Any) -> None:
     parser = _command(commands, "compare", _compare, "compare two reward models on the same pairs")
-    _add_model_and_input(parser)
+    add_model_and_input(parser)
     parser.add_argument("--baseline", required=True, metavar="DIR", help="the reward model it is compared with")
     parser.add_argument(
         "--base-model", metavar="NAME", help="backbone to measure distances with (default: the baseline's own)"
     )
-    parser.add_argument("--bins", type=_positive, default=5, metavar="N", help="distance bins; default: 5")
-    parser.add_argument("--rejects", metavar="FILE", help="where rows that are no pairs are written, with the reason")
+    parser.add_argument("--bins", type=positive, default=5, metavar="N", help="distance bins; default: 5")
+    add_rejects(parser)
     parser.add_argument("--output", metavar="FILE", help="also write an HTML page with figure and pairs")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    add_json(parser)
 
 
 def _compare(options: argparse.Namespace, rest: list[str]) -> int:
@@ -346,10 +356,7 @@ def _compare(options: argparse.Namespace, rest: list[str]) -> int:
         options.baseline,
         options.input,
         base_model=options.base_model,
-        dtype=options.dtype,
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        layout=options.layout,
+        **scoring_arguments(options),
         bins=options.bins,
         rejects=options.rejects,
     )
@@ -374,12 +381,12 @@ def _add_best_of_n(commands: Any) -> None:
         "--model", action="append", default=[], metavar="DIR", help="a reward model to score them with; repeat for more"
     )
     parser.add_argument("--gold-model", metavar="DIR", help="reward model that stands for the truth (default: gold)")
-    parser.add_argument("--prompts", type=_positive, metavar="N", help="only the first N prompts (default: all)")
-    parser.add_argument("--largest", type=_positive, metavar="N", help="last n (default: all candidates of a prompt)")
+    parser.add_argument("--prompts", type=positive, metavar="N", help="only the first N prompts (default: all)")
+    parser.add_argument("--largest", type=positive, metavar="N", help="last n (default: all candidates of a prompt)")
     parser.add_argument("--output", metavar="HTML", help="page with the curves")
     parser.add_argument("--save-scores", metavar="FILE", help="candidates with all scores, to be read again")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    _add_scoring(parser, "COUPLES")
+    add_json(parser)
+    add_scoring(parser, "COUPLES")
 
 
 def _best_of_n(options: argparse.Namespace, rest: list[str]) -> int:
@@ -392,10 +399,7 @@ def _best_of_n(options: argparse.Namespace, rest: list[str]) -> int:
         prompts=options.prompts,
         largest=options.largest,
         save_scores=options.save_scores,
-        dtype=options.dtype,
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        layout=options.layout,
+        **scoring_arguments(options),
     )
     if options.output is not None:
         write_best_of_n_report(options.output, result, options.candidates)
@@ -461,19 +465,17 @@ def _add_audit(commands: Any) -> None:
     parser.add_argument(
         "--model", required=True, metavar="NAME", help="reward model (folder or Hugging Face id), or a backbone"
     )
-    parser.add_argument("--input", required=True, metavar="PAIRS", help="file, hub id, bundled:test, or - for stdin")
-    parser.add_argument("--pairs", type=_positive, default=200, metavar="N", help="pairs drawn from it (default: 200)")
+    add_input(parser)
+    parser.add_argument("--pairs", type=positive, default=200, metavar="N", help="pairs drawn from it (default: 200)")
     parser.add_argument("--adapter", choices=["none", "head", "lora"], default="none", help="what a backbone trains")
-    parser.add_argument("--num-layers", type=_positive, metavar="K", help="use only a backbone's first K layers")
-    parser.add_argument(
-        "--batch-size", type=_positive, default=4, metavar="PAIRS", help="default: 4; changes speed only"
-    )
-    parser.add_argument("--max-length", type=_positive, default=1024, metavar="TOKENS", help="default: 1024")
-    _add_layout(parser)
+    add_num_layers(parser, "a backbone's")
+    add_batch_size(parser, "PAIRS", 4)
+    parser.add_argument("--max-length", type=positive, default=1024, metavar="TOKENS", help="default: 1024")
+    add_layout(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the sample and of a fresh head (default: 0)")
     parser.add_argument("--output", metavar="JSONL", help="one record per pair: scores, exact norm, norms by layer")
     parser.add_argument("--report", metavar="HTML", help="self-contained page with the figures")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of words and tables")
+    add_json(parser, "words and tables")
 
 
 def _audit(options: argparse.Namespace, rest: list[str]) -> int:
@@ -505,9 +507,7 @@ def _audit(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _add_export(commands: Any) -> None:
     parser = _command(commands, "export", _export, "write a reward model as a plain checkpoint that other tools open")
-    parser.add_argument(
-        "--model", required=True, metavar="DIR", help="folder, Hugging Face id, or name of a shipped reward model"
-    )
+    add_reward_model(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="new or empty folder for the checkpoint")
     parser.add_argument("--merge", action="store_true", help="add the adapter to the backbone's weights")
     parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="also upload it, to a private repository if new")
@@ -537,7 +537,7 @@ def _add_app(commands: Any) -> None:
         "--compare", action="append", default=[], metavar="DIR", help="the model that is shown beside the first"
     )
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where the Training tab looks (default: runs)")
-    parser.add_argument("--port", type=_positive, help="default: the first free one from 7860")
+    parser.add_argument("--port", type=positive, help="default: the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="also open a public address, as Colab needs")
     parser.add_argument(
         "--allow-models", action="store_true", help="visitors may name a folder or Hugging Face id of their own"
@@ -551,73 +551,6 @@ def _app(options: argparse.Namespace, rest: list[str]) -> int:
     settings = Settings(models, Path(options.runs), options.allow_models)
     launch(settings, share=options.share, port=options.port)
     return DONE
-
-
-# shared by commands
-
-
-def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    parser.set_defaults(run=run, parser=parser)
-    return parser
-
-
-def _add_model_and_input(parser: argparse.ArgumentParser, is_input_required: bool = True) -> None:
-    parser.add_argument(
-        "--model", required=True, metavar="DIR", help="folder, Hugging Face id, or name of a shipped reward model"
-    )
-    parser.add_argument(
-        "--input", required=is_input_required, metavar="PAIRS", help="file, hub id, bundled:test, or - for stdin"
-    )
-    _add_scoring(parser, "PAIRS")
-
-
-def _add_scoring(parser: argparse.ArgumentParser, unit: str) -> None:
-    parser.add_argument(
-        "--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="default: float32"
-    )
-    parser.add_argument("--batch-size", type=_positive, default=8, metavar=unit, help="default: 8; changes speed only")
-    parser.add_argument(
-        "--max-length", type=_positive_or_none, metavar="TOKENS", help="longest sequence (default: all)"
-    )
-    _add_layout(parser)
-
-
-def _add_layout(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--layout",
-        choices=["auto", "shared_prefix", "padded"],
-        default="auto",
-        help="compute what both responses share once (auto: where a check allows it) or each response by itself",
-    )
-
-
-def _positive(text: str) -> int:
-    if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text}'")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"expected a number, got '{text}'")
-    return number
-
-
-def _positive_or_none(text: str) -> int | None:
-    return None if text.lower() == "none" else _positive(text)
-
-
-def _number_or_none(text: str) -> float | None:
-    return None if text.lower() == "none" else _number(text)
-
-
-def _number_or_auto(text: str) -> float | Literal["auto"]:
-    return "auto" if text == "auto" else _number(text)
 
 
 # errors and notices
