@@ -12,11 +12,21 @@ import pytest
 from app_server import needs_browser, screenshot, serving, tiny_reward_models, visiting
 
 from normbt_lab.app.explore_figures import distance_histogram, error_histogram, explore_figure
-from normbt_lab.app.explore_scores import MOST_EXPLORED, PairSource, bundled_source, explore_pairs, uploaded_source
+from normbt_lab.app.explore_scores import (
+    MOST_EXPLORED,
+    PairSource,
+    Progress,
+    bundled_source,
+    explore_in_steps,
+    explore_pairs,
+    uploaded_source,
+)
 from normbt_lab.app.explore_table import (
     COLUMNS,
+    ORDERS,
     Filter,
-    pair_of_index,
+    in_order,
+    neighbour,
     reading_html,
     summary_html,
     table_rows,
@@ -80,15 +90,28 @@ def test_the_representations_kept_are_those_behind_the_records(explored):
 
 
 def test_the_model_is_held_for_a_batch_at_a_time_and_progress_is_told(reward_model):
-    held, told = [], []
+    held = []
 
     def use():
         held.append(1)
         return nullcontext(reward_model)
 
-    explore_pairs("BT", use, bundled_source("test", 20), lambda done, total: told.append((done, total)))
-    assert len(held) == 2 + len(told) > 4  # for the tokens, for the layout, then once per batch
-    assert told[-1] == (20, 20)
+    *told, explored = explore_in_steps("BT", use, bundled_source("test", 20))
+    assert len(held) == 1 + len(told) > 4  # for the tokens, for the layout, then once per batch
+    assert (told[0], told[-1], len(explored.scored)) == (Progress(0, 20), Progress(20, 20), 20)
+
+
+def test_a_scoring_that_is_closed_uses_the_model_no_more(reward_model):
+    held = []
+
+    def use():
+        held.append(1)
+        return nullcontext(reward_model)
+
+    steps = explore_in_steps("BT", use, bundled_source("test", 100))
+    assert next(steps) == Progress(0, 100) and 0 < next(steps).done < 20
+    steps.close()
+    assert len(held) == 3 and list(steps) == []
 
 
 def test_without_a_running_mean_weights_refer_to_the_mean_over_these_pairs_and_the_page_says_so(folders):
@@ -200,10 +223,46 @@ def test_filters_keep_what_they_say():
 
 
 def test_the_table_begins_with_the_hardest_pull_and_holds_numbers():
-    rows = table_rows([scored_pair(0, error=0.5, distance=1.0), scored_pair(1, error=0.25, distance=4.0)])
+    pairs = [scored_pair(0, error=0.5, distance=1.0), scored_pair(1, error=0.25, distance=4.0)]
+    rows = table_rows(in_order(pairs, next(iter(ORDERS))))
     assert [row[0] for row in rows] == [1, 0]  # 0.25 x 4 before 0.5 x 1
     first = dict(zip(COLUMNS, rows[0], strict=True))
-    assert (first["update"], first["ranked"], first["distance"]) == (1.0, "right", 4.0)
+    assert (first["update"], first["ranked"], first["distance"], first["difference"]) == (1.0, "right", 4.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("order", "indices"),
+    [
+        ("update, largest first", [2, 1, 0]),  # 0.5 x 1, 0.2 x 4, 0.3 x 7
+        ("distance, largest first", [2, 1, 0]),
+        ("distance, smallest first", [0, 1, 2]),
+        ("reward difference, largest first", [1, 0, 2]),
+        ("reward difference, smallest first", [2, 0, 1]),
+        ("weight, largest first", [1, 2, 0]),
+        ("weight, smallest first", [0, 2, 1]),
+        ("as in the data", [0, 1, 2]),
+    ],
+)
+def test_an_order_sorts_by_what_it_names(order, indices):
+    pairs = [
+        scored_pair(0, error=0.5, distance=1.0, weight=0.1),
+        scored_pair(1, error=0.2, distance=4.0, weight=3.0),  # reward difference 1
+        scored_pair(2, error=0.3, distance=7.0, weight=2.0, reward_difference=-1.0),
+    ]
+    assert [pair.index for pair in in_order(pairs, order)] == indices
+    assert len(ORDERS) == 8
+
+
+def test_previous_and_next_stop_at_the_ends_and_begin_with_the_first():
+    shown = [scored_pair(index) for index in (5, 3, 8)]
+
+    def index_of(*arguments):
+        return neighbour(shown, *arguments).index
+
+    assert [index_of(5, 1), index_of(3, 1), index_of(8, 1)] == [3, 8, 8]
+    assert [index_of(5, -1), index_of(3, -1), index_of(8, 0)] == [5, 5, 8]
+    assert [index_of(None, 1), index_of(99, -1)] == [5, 5]
+    assert neighbour([], 5, 1) is None
 
 
 def test_points_carry_their_pair_and_areas_their_weight():
@@ -226,12 +285,6 @@ def test_a_pair_is_read_as_it_is_and_never_as_html():
     page = reading_html(scored_pair(3, rejected="<script>alert(1)</script>", prompt="2 < 3", origin="<i>.jsonl:1"))
     assert "<script>" not in page and "<i>" not in page
     assert "2 &lt; 3" in page and "Pair 3" in page
-
-
-def test_a_click_on_an_older_figure_is_said(explored):
-    assert pair_of_index(explored, 5) is explored.scored[5]
-    with pytest.raises(NormBTError, match="no pair 99"):
-        pair_of_index(explored, 99)
 
 
 def test_the_summary_counts_what_is_shown(explored):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from normbt_lab.app.explore_scores import (
     Explored,
     PairSource,
     bundled_source,
-    explore_pairs,
+    explore_in_steps,
     uploaded_source,
 )
 from normbt_lab.app.explore_style import drawn, figure_place
 from normbt_lab.app.explore_table import (
     COLUMNS,
+    ORDERS,
     VERDICTS,
     Filter,
-    pair_of_index,
+    in_order,
+    neighbour,
+    place_html,
     reading_html,
     summary_html,
     table_rows,
@@ -45,15 +48,18 @@ logger = logging.getLogger(__name__)
 
 LEAD = """
 A whole data set through one reward model: where its pairs lie, which ones the model gets wrong, and which ones pull the
-hardest. Click a point, or a row of the table, to read the pair. A file of your own needs the columns *prompt*, *chosen*
-and *rejected*; a *category*, where there is one, gives the colours.
+hardest. Click a point, or a row of the table, to read the pair; *Previous* and *Next* walk through the pairs in the
+order you choose, and so do the arrow keys ← and → on these buttons. A file of your own needs the columns *prompt*,
+*chosen* and *rejected*; a *category*, where there is one, gives the colours.
 """
 
 NO_MODELS = "There is no reward model to explore with. The Pair tab says how to get one."
 
 HINT = "Choose data and a model, then press Score. The Weight tab works on what you explore here."
 
-READING_HINT = "Click a point of the figure or a row of the table to read its pair here."
+NONE_SHOWN = "No pair is shown. Widen the filters to read some here."
+
+STOPPED = "Stopped after {done} of {total} pairs, of which nothing is kept: long pairs come first, so they say little."
 
 UPLOAD = "a file of your own"
 
@@ -74,6 +80,18 @@ const listen = () => {
 };
 new MutationObserver(listen).observe(document.body, {childList: true, subtree: true});
 listen();
+"""
+
+# The arrow keys press the buttons, so that both ways do the same. They do so only while one of the two has the focus:
+# everywhere else these keys scroll, or move a cursor.
+ARROW_KEYS = """
+document.addEventListener("keydown", (event) => {
+  const button = {ArrowLeft: "#explore-previous", ArrowRight: "#explore-next"}[event.key];
+  if (!button || !event.target.closest("#explore-previous, #explore-next")) return;
+  event.preventDefault();
+  document.querySelector(button).focus();
+  document.querySelector(button).click();
+});
 """
 
 
@@ -104,6 +122,7 @@ def build_explore_tab(settings: Settings, models: Models) -> gr.State:
             10, MOST_EXPLORED, DEFAULT_PAIRS, step=10, label="Pairs at most", min_width=220, elem_id="explore-limit"
         )
         score = gr.Button("Score", variant="primary", min_width=120, scale=0, elem_id="explore-score")
+        stop = gr.Button("Stop", interactive=False, min_width=90, scale=0, elem_id="explore-stop")
     upload = gr.File(
         label="JSONL, CSV or Parquet",
         file_types=FILE_TYPES,
@@ -117,14 +136,19 @@ def build_explore_tab(settings: Settings, models: Models) -> gr.State:
     data.input(
         lambda chosen: gr.File(visible=chosen == UPLOAD), data, upload, api_visibility="private", show_progress="hidden"
     )
-    scored = score.click(
-        partial(_score, models),
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    scoring = _Scoring(models)
+    begun = score.click(scoring.begin, None, [score, stop], queue=False, **quiet)
+    scored = begun.then(
+        scoring.score,
         [data, upload, model, limit],
-        [explored, status, results, view.categories, view.low, view.high, view.reading],
+        [explored, status, results, view.categories, view.low, view.high, view.current],
         show_progress_on=status,
         api_visibility="private",
         **LONG_WORK,
     )
+    stop.click(scoring.stop, None, stop, queue=False, **quiet)
+    scored.then(_buttons, None, [score, stop], queue=False, **quiet)
     view.redraw_after(scored)
     return explored
 
@@ -134,6 +158,7 @@ class _View:
 
     def __init__(self, explored: gr.State) -> None:
         self.explored = explored
+        self.current = gr.State(None)  # index of the pair that is read
         self.summary = gr.HTML(elem_classes="numbers", elem_id="explore-summary")
         with gr.Row():
             self.categories = gr.CheckboxGroup(label="Categories", scale=3, min_width=280, elem_id="explore-categories")
@@ -142,20 +167,27 @@ class _View:
             )
             self.low = gr.Number(label="Distance from", minimum=0, min_width=110, elem_id="explore-low")
             self.high = gr.Number(label="to", minimum=0, min_width=110, elem_id="explore-high")
+            self.order = gr.Dropdown(
+                list(ORDERS), label="Order of table and reading", scale=2, min_width=260, elem_id="explore-order"
+            )
         with gr.Row():
             self.places: list[Any] = [*figure_place("explore-plane", scale=5)]
             with gr.Column(scale=4, min_width=320, elem_classes="beside"):
-                self.reading = gr.HTML(hint_html(READING_HINT), elem_classes="numbers", elem_id="explore-reading")
+                with gr.Row(elem_classes="steps"):
+                    self.previous = gr.Button("← Previous", size="sm", min_width=90, elem_id="explore-previous")
+                    self.place = gr.HTML(elem_classes="place", elem_id="explore-place", min_width=90)
+                    self.next = gr.Button("Next →", size="sm", min_width=90, elem_id="explore-next")
+                self.reading = gr.HTML(elem_classes="numbers", elem_id="explore-reading")
         with gr.Row():
             self.places += figure_place("explore-distances")
             self.places += figure_place("explore-errors")
         self.table = gr.Dataframe(
             headers=list(COLUMNS),
-            datatype=["number", "str", "str", "number", "number", "number", "number", "str"],
-            column_widths=["70px", "110px", "90px", "90px", "100px", "90px", "90px", "560px"],
+            datatype=["number", "str", "str", *["number"] * 5, "str"],
+            column_widths=["70px", "110px", "90px", "110px", "90px", "100px", "90px", "90px", "480px"],
             interactive=False,
             max_height=420,
-            label="The pairs shown, the hardest pull first; the ⋮ of a heading sorts",
+            label="The pairs shown, in the order chosen above",
             elem_id="explore-table",
         )
         self.download = gr.DownloadButton("Download the scored records", scale=0, elem_id="explore-download")
@@ -168,17 +200,38 @@ class _View:
         )
 
     def _wire(self) -> None:
-        filters = (self.categories, self.verdict, self.low, self.high)
-        gr.on([part.input for part in filters], trigger_mode="always_last", **self._redrawing())
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        gr.on([part.input for part in self._filters], trigger_mode="always_last", **self._redrawing())
+        self.order.input(_sort, self._shown, [self.table, *self._read], **quiet)
         bridge = gr.HTML("", js_on_load=CLICK_BRIDGE, visible="hidden")
+        gr.HTML("", js_on_load=ARROW_KEYS, visible="hidden")
         for listener, fn in ((bridge.click, _read_point), (self.table.select, _read_row)):
-            listener(fn, self.explored, self.reading, show_progress="hidden", api_visibility="private")
+            listener(fn, self._shown, self._read, **quiet)
+        for button, step in ((self.previous, -1), (self.next, 1)):
+            # A key held down sends more steps than can be shown: then the last one counts.
+            button.click(
+                partial(_step, step), [*self._shown, self.current], self._read, trigger_mode="always_last", **quiet
+            )
+
+    @property
+    def _filters(self) -> list[Any]:
+        return [self.categories, self.verdict, self.low, self.high]
+
+    @property
+    def _shown(self) -> list[Any]:
+        """What `_shown_pairs` takes."""
+        return [self.explored, *self._filters, self.order]
+
+    @property
+    def _read(self) -> list[Any]:
+        """What `_reading` gives."""
+        return [self.reading, self.place, self.current]
 
     def _redrawing(self) -> dict[str, Any]:
         return {
             "fn": _draw,
-            "inputs": [self.explored, self.categories, self.verdict, self.low, self.high],
-            "outputs": [self.summary, *self.places, self.table],
+            "inputs": [*self._shown, self.current],
+            "outputs": [self.summary, *self.places, self.table, *self._read],
             "show_progress": "hidden",
             "api_visibility": "private",
         }
@@ -192,30 +245,53 @@ class _View:
         return gr.DownloadButton(value=write_records(explored, folder))
 
 
-def _score(
-    models: Models,
-    data: str,
-    upload: str | None,
-    model: str,
-    limit: float,
-    progress: gr.Progress = gr.Progress(),  # noqa: B008, how Gradio knows that the function wants one
-) -> tuple[Any, ...]:
-    """The explored pairs and what to say of them; after a failure what was explored before stays."""
-    try:
-        source = _source(data, upload, int(limit))
-        progress(0, desc=f"Loading {model}")
-        explored = explore_pairs(
-            model,
-            partial(models.use, model),
-            source,
-            lambda done, total: progress((done, total), desc="Scoring", unit="pairs"),
-        )
-    except NormBTError as error:
-        return _unchanged(problem_html(str(error)))
-    except Exception as error:
-        # The page must go on, whatever a model folder or a file holds; the log has the rest.
-        logger.exception("%s could not be explored", data)
-        return _unchanged(problem_html(f"It failed ({type(error).__name__}). The log of the server has the details."))
+class _Scoring:
+    """The data sets that visitors score; each visitor can stop their own.
+
+    Gradio's own way to cancel an event closes the generator too, but what the event had sent before is still on its way
+    and would be shown after the word that it was stopped.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._stopped: set[str | None] = set()  # sessions that asked for it
+
+    def begin(self, request: gr.Request) -> tuple[gr.Button, gr.Button]:
+        """Score cannot be pressed again meanwhile, Stop can."""
+        self._stopped.discard(request.session_hash)
+        return gr.Button(interactive=False), gr.Button(interactive=True)
+
+    def stop(self, request: gr.Request) -> gr.Button:
+        """Ask for it: the batch that is being computed is the last one."""
+        self._stopped.add(request.session_hash)
+        return gr.Button("Stopping", interactive=False)
+
+    def score(
+        self, data: str, upload: str | None, model: str, limit: float, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """How far it is, then the explored pairs; stopped or after a failure, what was explored before stays."""
+        try:
+            source = _source(data, upload, int(limit))
+            yield _unchanged(hint_html(f"Loading {model}"))
+            for found in explore_in_steps(model, partial(self._models.use, model), source):
+                if isinstance(found, Explored):
+                    yield _explored(found)
+                elif request.session_hash in self._stopped:
+                    yield _unchanged(hint_html(STOPPED.format(**found._asdict())))
+                    return
+                else:
+                    yield _unchanged(hint_html(f"Scoring with {model}: {found.done} of {found.total} pairs"))
+        except NormBTError as error:
+            yield _unchanged(problem_html(str(error)))
+        except Exception as error:
+            # The page must go on, whatever a model folder or a file holds; the log has the rest.
+            logger.exception("%s could not be explored", data)
+            yield _unchanged(
+                problem_html(f"It failed ({type(error).__name__}). The log of the server has the details.")
+            )
+
+
+def _explored(explored: Explored) -> tuple[Any, ...]:
     categories = in_usual_order({pair.category or ALL for pair in explored.scored})
     return (
         explored,
@@ -224,12 +300,17 @@ def _score(
         gr.CheckboxGroup(categories, value=categories),
         None,
         None,
-        hint_html(READING_HINT),
+        None,
     )
 
 
 def _unchanged(status: str) -> tuple[Any, ...]:
     return gr.skip(), status, *(gr.skip() for _ in range(5))
+
+
+def _buttons() -> tuple[gr.Button, gr.Button]:
+    """Score and Stop while nothing is scored."""
+    return gr.Button(interactive=True), gr.Button("Stop", interactive=False)
 
 
 def _source(data: str, upload: str | None, limit: int) -> PairSource:
@@ -240,18 +321,30 @@ def _source(data: str, upload: str | None, limit: int) -> PairSource:
     return uploaded_source(upload, limit)
 
 
-def _draw(
-    explored: Explored | None, categories: Sequence[str], verdict: str, low: float | None, high: float | None
-) -> tuple[Any, ...]:
-    if explored is None:
-        return "", *(part for _ in range(3) for part in drawn(None)), []
+def _shown_pairs(
+    explored: Explored | None,
+    categories: Sequence[str],
+    verdict: str,
+    low: float | None,
+    high: float | None,
+    order: str,
+) -> list[ScoredPair]:
+    """The pairs that the filters keep, in the chosen order."""
     chosen = Filter(categories, verdict, low, high)
-    shown = [pair for pair in explored.scored if chosen.keeps(pair)]
+    return in_order([pair for pair in explored.scored if chosen.keeps(pair)] if explored else [], order)
+
+
+def _draw(explored: Explored | None, *rest: Any) -> tuple[Any, ...]:
+    *filters, current = rest
+    if explored is None:
+        return "", *(part for _ in range(3) for part in drawn(None)), [], *_reading([], None)
+    shown = _shown_pairs(explored, *filters)
     figures = [_figure(build, shown) for build in (explore_figure, distance_histogram, error_histogram)]
     return (
         summary_html(explored, shown),
         *(part for figure in figures for part in drawn(figure)),
         table_rows(shown),
+        *_reading(shown, current),
     )
 
 
@@ -263,18 +356,34 @@ def _figure(build: Callable[[Sequence[ScoredPair]], go.Figure], shown: Sequence[
         return None
 
 
-def _read_point(explored: Explored | None, event: gr.EventData) -> str:
-    return _read(explored, event.pair)
+def _sort(*filters: Any) -> tuple[Any, ...]:
+    """The table and the reading from the first pair on, in a newly chosen order."""
+    shown = _shown_pairs(*filters)
+    return table_rows(shown), *_reading(shown, None)
 
 
-def _read_row(explored: Explored | None, event: gr.SelectData) -> str:
-    return _read(explored, int(event.row_value[0]))
+def _step(step: int, *rest: Any) -> tuple[str, str, int | None]:
+    *filters, current = rest
+    return _reading(_shown_pairs(*filters), current, step)
 
 
-def _read(explored: Explored | None, index: int) -> str:
-    if explored is None:
-        return hint_html(READING_HINT)
-    try:
-        return reading_html(pair_of_index(explored, index))
-    except NormBTError as error:
-        return problem_html(str(error))
+def _read_point(event: gr.EventData, *filters: Any) -> tuple[str, str, int | None]:
+    return _clicked(_shown_pairs(*filters), event.pair)
+
+
+def _read_row(event: gr.SelectData, *filters: Any) -> tuple[str, str, int | None]:
+    return _clicked(_shown_pairs(*filters), int(event.row_value[0]))
+
+
+def _clicked(shown: Sequence[ScoredPair], index: int) -> tuple[str, str, int | None]:
+    if any(pair.index == index for pair in shown):
+        return _reading(shown, index)
+    return problem_html(f"Pair {index} is not shown any more: the figure you clicked was an older one."), "", None
+
+
+def _reading(shown: Sequence[ScoredPair], index: int | None, step: int = 0) -> tuple[str, str, int | None]:
+    """A pair to read, where it stands among those shown, and its index; the first one where this one is not shown."""
+    pair = neighbour(shown, index, step)
+    if pair is None:
+        return hint_html(NONE_SHOWN), "", None
+    return reading_html(pair), place_html(shown.index(pair) + 1, len(shown)), pair.index

@@ -7,11 +7,11 @@ pairs anew, and train a score head on them, without the model.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from normbt_lab.data.bundled import load_bundled_pairs
 from normbt_lab.data.pairs import PreferencePair
@@ -87,6 +87,13 @@ class Explored:
     notices: Sequence[str]
 
 
+class Progress(NamedTuple):
+    """How many of the pairs are scored."""
+
+    done: int
+    total: int
+
+
 class NamedRejects(RejectLog):
     """A count of refused rows that also keeps the names of the first few.
 
@@ -152,21 +159,26 @@ def _by_own_name(message: str, path: Path) -> str:
     return message.replace(str(path), path.name)
 
 
-def explore_pairs(
-    name: str,
-    use_model: UseModel,
-    source: PairSource,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Explored:
+def explore_pairs(name: str, use_model: UseModel, source: PairSource) -> Explored:
+    """What `explore_in_steps` comes to, for callers that wait for all of it."""
+    *_, explored = explore_in_steps(name, use_model, source)
+    assert isinstance(explored, Explored)
+    return explored
+
+
+def explore_in_steps(name: str, use_model: UseModel, source: PairSource) -> Iterator[Progress | Explored]:
     """What the model makes of the pairs: one forward pass per batch for records and representations alike.
 
-    Without a running mean of its own, the model's pairs are weighed by the mean distance over these; a notice says so.
+    A generator, so that whoever drives it can stop: once it is closed, no further batch is computed. Without a running
+    mean of its own, the model's pairs are weighed by the mean distance over these; a notice says so.
 
     Args:
         name: What the page calls the model.
         use_model: Gives the model exclusively, for one batch at a time, so that others need not wait for all of them.
         source: The pairs.
-        on_progress: Called with the pairs done and all of them, after each batch.
+
+    Yields:
+        How far it is, once the pairs are tokens and after each batch; at last what it came to.
 
     Raises:
         NormBTError: No pair could be scored, or a reward that is not finite.
@@ -178,6 +190,7 @@ def explore_pairs(
         ready = list(ready_pairs(reward_model, source.pairs, longest, rejects))
     if not ready:
         raise NormBTError(f"{source.name} has no pair that {name} could score: {rejects.named()}")
+    yield Progress(0, len(ready))
     with use_model() as reward_model:
         layout = layout_for(reward_model, ready, "auto")
     scored: list[ScoredPair] = []
@@ -186,12 +199,11 @@ def explore_pairs(
         with use_model() as reward_model:
             parts.append(_outputs(reward_model, batch, layout))
         scored += records(batch, parts[-1], None)
-        if on_progress:
-            on_progress(len(scored), len(ready))
+        yield Progress(len(scored), len(ready))
     notices = [*source.notices, *_notices(name, rule, rejects, scored, longest)]
     rule = rule or WeightRule(sum(pair.representation_distance for pair in scored) / len(scored))
     order = sorted(range(len(scored)), key=lambda i: scored[i].index)
-    return Explored(
+    yield Explored(
         model=name,
         source=source.name,
         pairs=[item.pair for item in ready],

@@ -12,6 +12,8 @@ CSS = """
 .finding, .finding > * { padding: 0 !important; }
 .finding p { font-weight: 600; font-size: 1.02rem; line-height: 1.35; margin: 0; }
 .lead p { max-width: 48em; }
+.steps { align-items: center; }
+.place p { margin: 0; text-align: center; color: var(--faint); font-variant-numeric: tabular-nums; }
 .reading h3 { margin: 0 0 4px; font-size: 1.02rem; font-weight: 600; overflow-wrap: anywhere; }
 .reading h4 { margin: 12px 0 4px; font-size: .82rem; font-weight: 500; color: var(--faint); }
 .reading pre {

@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 import json
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normbt_lab.errors import NormBTError
 from normbt_lab.figures import ALL, count_of_pairs
 from normbt_lab.scoring.scored_pair import own_fields
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 VERDICTS = ("all", "right", "wrong")
 
-COLUMNS = ("pair", "category", "ranked", "error", "distance", "update", "weight", "prompt")
+COLUMNS = ("pair", "category", "ranked", "difference", "error", "distance", "update", "weight", "prompt")
 
 EXCERPT = 90
 """Characters of a prompt in the table."""
@@ -52,26 +51,59 @@ class Filter:
         )
 
 
+def in_order(scored: Sequence[ScoredPair], order: str) -> list[ScoredPair]:
+    """The pairs in one of `ORDERS`; those that are alike in it as they came."""
+    return sorted(scored, key=ORDERS[order])
+
+
+def neighbour(shown: Sequence[ScoredPair], index: int | None, step: int) -> ScoredPair | None:
+    """The pair so many steps from the one of this index; at an end that end, and the first where it is not shown.
+
+    Args:
+        shown: The pairs shown, in their order.
+        index: `ScoredPair.index` of the pair to start from; None for none.
+        step: 1 for the next, -1 for the previous, 0 for the pair itself.
+    """
+    places = [pair.index for pair in shown]
+    if index not in places:
+        return shown[0] if shown else None
+    return shown[min(max(places.index(index) + step, 0), len(shown) - 1)]
+
+
 def table_rows(scored: Sequence[ScoredPair]) -> list[list[str | int | float]]:
-    """One row per pair under `COLUMNS`, those first that pull hardest under Bradley-Terry."""
+    """One row per pair under `COLUMNS`."""
     return [
         [
             pair.index,
             pair.category or ALL,
             "right" if pair.is_correct else "tie" if pair.is_tie else "wrong",
+            _rounded(pair.reward_difference),
             _rounded(pair.prediction_error),
             _rounded(pair.representation_distance),
             _rounded(_update(pair)),
             _rounded(pair.weight or 0.0),
             textwrap.shorten(pair.prompt[: 8 * EXCERPT], EXCERPT, placeholder=" ..."),
         ]
-        for pair in sorted(scored, key=_update, reverse=True)
+        for pair in scored
     ]
 
 
 def _update(pair: ScoredPair) -> float:
     """Norm of the pair's Bradley-Terry gradient at the score head (paper eq. 6)."""
     return pair.prediction_error * pair.representation_distance
+
+
+ORDERS: dict[str, Callable[[ScoredPair], float]] = {
+    "update, largest first": lambda pair: -_update(pair),
+    "distance, largest first": lambda pair: -pair.representation_distance,
+    "distance, smallest first": lambda pair: pair.representation_distance,
+    "reward difference, largest first": lambda pair: -pair.reward_difference,
+    "reward difference, smallest first": lambda pair: pair.reward_difference,
+    "weight, largest first": lambda pair: -(pair.weight or 0.0),
+    "weight, smallest first": lambda pair: pair.weight or 0.0,
+    "as in the data": lambda pair: pair.index,
+}
+"""What the page calls an order -> what it sorts by, from small to large. The first holds until another is chosen."""
 
 
 def _rounded(value: float) -> float:
@@ -116,16 +148,9 @@ def reading_html(pair: ScoredPair) -> str:
     return f'<article class="reading"><h3>{heading}</h3><p class="facts">{line}</p>{texts}</article>'
 
 
-def pair_of_index(explored: Explored, index: int) -> ScoredPair:
-    """The record of a pair that a point or a row stands for.
-
-    Raises:
-        NormBTError: There is none: the click came from an older figure.
-    """
-    for pair in explored.scored:
-        if pair.index == index:
-            return pair
-    raise NormBTError(f"there is no pair {index} among those explored last: the figure you clicked was an older one")
+def place_html(place: int, count: int) -> str:
+    """Where the pair that is read stands among those shown; a screen reader says it when it changes."""
+    return f'<p role="status">{place:,} of {count:,}</p>'
 
 
 def write_records(explored: Explored, folder: Path) -> Path:
