@@ -626,8 +626,20 @@ def test_the_quadrants_part_at_the_usual_distance_and_where_right_and_wrong_meet
     vertical, horizontal = figure.layout.shapes
     assert (vertical.x0, horizontal.y0) == (3.0, 0.5)
     corners = {note.text: (note.x > 0.5, note.y > 0.5) for note in figure.layout.annotations}
-    assert corners["<b>starved</b><br>wrong and close"] == (False, True)
-    assert corners["<b>overfed</b><br>right and far"] == (True, False)
+    assert corners["<b>starved</b>: wrong, close"] == (False, True)
+    assert corners["<b>overfed</b>: right, far"] == (True, False)
+
+
+@pytest.mark.parametrize(("error", "distance", "mean"), [(0.5, 4.0, 3.0), (0.999, 0.02, 40.0), (0.001, 300.0, 0.5)])
+def test_no_line_of_the_plane_reaches_the_names_of_its_quadrants(error, distance, mean):
+    pair = scored_pair(prediction_error=error, representation_distance=distance)
+    figure = plane_figure(Reading("BT", pair, running_mean=mean), "#d55e00", [], [Point(2 * distance, error)])
+    heights = [y for line in figure.data if "lines" in line.mode for y in line.y]
+    heights += [y for shape in figure.layout.shapes for y in (shape.y0, shape.y1)]
+    low, high = figure.layout.yaxis.range
+    assert low < 0 <= min(heights) and max(heights) <= 1.001 < high
+    names = [(note.y, note.yanchor) for note in figure.layout.annotations]
+    assert sorted(names) == [(low, "bottom")] * 2 + [(high, "top")] * 2
 
 
 def test_the_reference_pairs_are_scored_once_and_found_again_by_the_next_page(models, folders, reward_model):

@@ -21,12 +21,16 @@ LEAST_SHARE = 30
 """The axis reaches down to this part of the smallest distance, so that a pair that pulls little does not shrink it."""
 
 QUADRANTS = {
-    ("left", "top"): ("starved", "wrong and close"),
-    ("right", "top"): ("pulled hard", "wrong and far"),
-    ("left", "bottom"): ("let be", "right and close"),
-    ("right", "bottom"): ("overfed", "right and far"),
+    ("left", "top"): ("starved", "wrong, close"),
+    ("right", "top"): ("pulled hard", "wrong, far"),
+    ("left", "bottom"): ("let be", "right, close"),
+    ("right", "bottom"): ("overfed", "right, far"),
 }
 """Side and height of each quadrant -> what Bradley-Terry does to the pairs there, and which they are."""
+
+ERRORS = (-0.13, 1.19)
+"""Ends of the error axis. Above 1 and below 0 there is neither a pair nor a line, so the names of the quadrants stand
+there; the sizes of the lines of equal update stand between 1 and these names."""
 
 
 class Point(NamedTuple):
@@ -82,10 +86,14 @@ def plane_figure(
     )
     figure.update_xaxes(title={"standoff": 8})
     figure.update_yaxes(
-        title=field_label("prediction_error"), range=[-0.06, 1.09], dtick=0.25, zeroline=False, fixedrange=True
+        title=field_label("prediction_error"),
+        range=ERRORS,
+        tickvals=[0, 0.25, 0.5, 0.75, 1],
+        zeroline=False,
+        fixedrange=True,
     )
     top = 34 + 20 * (title.count("<br>") + 1)
-    figure.update_layout(margin={"l": 56, "r": 16, "t": top, "b": 135}, height=520)
+    figure.update_layout(margin={"l": 56, "r": 16, "t": top, "b": 135}, height=560)
     return page_figure(figure)
 
 
@@ -153,17 +161,16 @@ def _add_line(figure: go.Figure, update: float, high: float, line: dict[str, obj
 
 def _add_quadrants(figure: go.Figure, usual: float) -> None:
     line = {"color": GREY, "width": 1}
-    figure.add_vline(x=usual, line=line)
+    figure.add_shape(type="line", x0=usual, x1=usual, y0=0, y1=1, line=line)
     figure.add_hline(y=0.5, line=line)
     for (side, height), (name, which) in QUADRANTS.items():
         figure.add_annotation(
-            text=f"<b>{name}</b><br>{which}",
+            text=f"<b>{name}</b>: {which}",
             xref="x domain",
             x=0.01 if side == "left" else 0.99,
             xanchor=side,
-            y=0.93 if height == "top" else 0.07,
-            yanchor=height if height == "bottom" else "top",
-            align=side,
+            y=ERRORS[1] if height == "top" else ERRORS[0],
+            yanchor=height,
             showarrow=False,
             font={"size": 11, "color": GREY},
         )

@@ -13,6 +13,9 @@ from normbt_lab.figures import capital, listed, safe, titled_figure
 
 DASHES = {"chosen": "solid", "rejected": "dot"}
 
+SHORT = {"embedding": "emb.", "final norm": "norm"}
+"""What the ends of the layers are called on an axis, which has no room for more on a phone."""
+
 
 def along_tokens_figure(readings: Sequence[Reading], colors: Mapping[str, str]) -> go.Figure | None:
     """What the score head says at each token after the two answers part; None where they never do.
@@ -58,11 +61,13 @@ def by_layer_figure(readings: Sequence[Reading], colors: Mapping[str, str]) -> g
             customdata=[(layer.name, layer.distance) for layer in layers],
             hovertemplate="%{customdata[0]}: %{y:.3g} of the length,<br>distance %{customdata[1]:.3g}",
         )
-    names = [layer.name.removeprefix("layer ") for layer in max((layers for _, layers in drawn), key=len)]
+    deepest = max((layers for _, layers in drawn), key=len)
+    names = [SHORT.get(layer.name, layer.name.removeprefix("layer ")) for layer in deepest]
     step = max(1, len(names) // 7)
-    ticks = [0, *range(1, len(names) - max(1, step // 2), step), len(names) - 1]
-    figure.update_xaxes(title="after layer", tickvals=ticks, ticktext=[names[tick] for tick in ticks])
-    figure.update_yaxes(title="distance / mean length of the two vectors", rangemode="tozero")
+    first = 1 if step == 1 else step + 1  # the first layer's number would stand on the name before it
+    ticks = [0, *range(first, len(names) - max(1, step // 2), step), len(names) - 1]
+    figure.update_xaxes(title="after layer", tickvals=ticks, ticktext=[names[tick] for tick in ticks], tickangle=0)
+    figure.update_yaxes(title="relative distance", rangemode="tozero")
     return page_figure(figure)
 
 
