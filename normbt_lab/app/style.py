@@ -15,6 +15,7 @@ TRANSPARENT = "rgba(0,0,0,0)"
 CSS = f"""
 .gradio-container {{ --faint: #5b6675; max-width: 1240px !important; }}
 .dark .gradio-container, .gradio-container.dark {{ --faint: #9aa6b5; }}
+button[role=tab][aria-selected=true] {{ color: var(--body-text-color) !important; font-weight: 600; }}
 .intro h1 {{ margin: 0 0 .2em; }}
 .intro p {{ max-width: 46em; }}
 .answer textarea {{ font-family: {", ".join(MONOSPACE)}; font-size: .86rem; }}
