@@ -49,8 +49,9 @@ def damage(folder: Path) -> str | None:
     """What makes a folder unfit to resume from, in a few words; None for a whole checkpoint.
 
     Sizes are compared with the seal, JSON is parsed, the CRC-32 sums inside PyTorch's files and the headers of
-    safetensors are checked. Nothing is unpickled. Tensors of a safetensors file carry no sum: a flipped bit among them
-    goes unseen.
+    safetensors are checked. What resuming reads of PyTorch's files is read as it will be then, by the reader that makes
+    tensors and numbers and runs no code. Tensors of a safetensors file carry no sum: a flipped bit among them goes
+    unseen.
 
     Example:
         >>> damage(Path("no-such-folder"))
@@ -169,6 +170,23 @@ def _read_torch(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if (name := archive.testzip()) is not None:
             raise ValueError(f"the sum of {name} is wrong")
+    if path.name.startswith(_RESUMED):
+        _read_without_code(path)
+
+
+def _read_without_code(path: Path) -> None:
+    """Read as the Trainer will, which would fail in the middle of starting and say so in PyTorch's words."""
+    import torch
+    from transformers.trainer_pt_utils import safe_globals
+
+    with safe_globals():  # of numpy, for its random state
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        if foreign:
+            raise ValueError(f"opening it would call {foreign[0]}, which no run has written there")
+        try:
+            torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # PyTorch's message is a page about how to switch the check off
+            raise ValueError("it does not hold plain tensors and numbers") from error
 
 
 def _read_safetensors(path: Path) -> None:
@@ -177,5 +195,8 @@ def _read_safetensors(path: Path) -> None:
     with safe_open(path, framework="pt"):
         pass
 
+
+_RESUMED = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state")
+"""How the names of PyTorch's files begin that the Trainer opens itself; DeepSpeed opens its own."""
 
 _READERS = {".json": _read_json, ".pt": _read_torch, ".pth": _read_torch, ".safetensors": _read_safetensors}

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from normbt_lab.checkpoints import SEAL_FILE, damage, last_complete_checkpoint, seal_checkpoint, set_aside_after
+from normbt_lab.checkpoints import (
+    SEAL_FILE,
+    damage,
+    last_complete_checkpoint,
+    require_whole,
+    seal_checkpoint,
+    set_aside_after,
+)
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.state import STATE_FILE
 from normbt_lab.training import train_from_arguments
@@ -348,6 +356,31 @@ def test_code_in_a_resume_file_does_not_run(data, run_folder, tmp_path, file):
     checkpoint = run_folder / "checkpoint-12"
     torch.save(Bomb(tmp_path / "ran"), checkpoint / file)
     seal_checkpoint(checkpoint)
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+    with pytest.raises(
+        NormBTError, match=rf"{file} is damaged .*would call \S*mkdir.* Name an older checkpoint"
+    ) as refusal:
         train_from_arguments(arguments("full", data, run_folder) | {"resume_from_checkpoint": str(checkpoint)})
-    assert not (tmp_path / "ran").exists()
+    assert "\n" not in str(refusal.value) and not (tmp_path / "ran").exists()
+
+
+def test_a_resume_file_that_is_no_pickle_inside_is_refused_in_one_line(run_folder):
+    """Size, sum and seal are right; what lies there is not what PyTorch reads."""
+    checkpoint = run_folder / "checkpoint-12"
+    with zipfile.ZipFile(checkpoint / "optimizer.pt") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(checkpoint / "optimizer.pt", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, b"\xff" * len(content) if name.endswith("data.pkl") else content)
+    seal_checkpoint(checkpoint)
+    assert damage(checkpoint) is not None
+    with pytest.raises(NormBTError, match=r"optimizer\.pt is damaged") as refusal:
+        require_whole(checkpoint)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_hostile_newest_checkpoint_is_passed_over_like_a_damaged_one(run_folder, tmp_path, caplog):
+    older, newest = sorted(run_folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    torch.save(Bomb(tmp_path / "ran"), newest / "optimizer.pt")
+    seal_checkpoint(newest)
+    assert last_complete_checkpoint(run_folder) == older
+    assert f"{newest.name} is passed over: optimizer.pt" in caplog.text and not (tmp_path / "ran").exists()
