@@ -550,9 +550,9 @@ def test_the_page_answers_every_complaint_and_names_tests_that_exist():
 
 
 def test_every_finding_of_the_code_is_on_the_page_with_its_severity():
-    """The names as the code writes them: the first argument of a Finding, or a word before its severity."""
+    """The names as the code writes them: the first argument of a Finding or a Fault, or a word before its severity."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "normbt_lab" / "doctor").glob("*.py"))
-    written = set(re.findall(r'Finding\(\s*"(\w+)"', code)) | {"model_does_not_open", "data_does_not_open"}
+    written = set(re.findall(r'(?:Finding|Fault)\(\s*"(\w+)"', code)) | {"model_does_not_open", "data_does_not_open"}
     listed = set(re.findall(r"`(\w+)`", PAGE.partition("## All findings")[2].partition("Limits:")[0]))
     assert len(written) > 25
     assert written == listed

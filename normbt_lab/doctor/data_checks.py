@@ -13,7 +13,7 @@ import torch
 from normbt_lab.data.checks import CheckReport, PreparedPairs
 from normbt_lab.data.pairs import PreferencePair, Text
 from normbt_lab.data.rejects import Reason
-from normbt_lab.doctor.finding import Finding, Severity
+from normbt_lab.doctor.finding import Fault, Finding, Severity
 from normbt_lab.doctor.measure import Measured, differing_span
 from normbt_lab.weights import pair_weights
 
@@ -37,6 +37,74 @@ SCALE_RATIO = 3.0
 FEWEST_OF_SOURCE = 10
 SOURCE_COLUMNS = ("source", "dataset", "data_source")
 
+IDENTICAL_PAIRS = Fault(
+    "identical_pairs",
+    Severity.WARNING,
+    "no model can tell the sides apart; at distance 0 NormBT's weight is running mean / eps, and other tools train on "
+    "such pairs",
+    "raise max_length if the sides differ only beyond it, or remove the pairs from the data",
+    IDENTICAL_LINK,
+)
+OVERLONG_PAIRS = Fault(
+    "overlong_pairs",
+    Severity.WARNING,
+    "what is left is not the data you chose: long answers are missing, or judged by a part of them",
+    "raise max_length; or choose the loss knowingly with overlong: drop, truncate_left or truncate_right",
+    OVERLONG_LINK,
+)
+LENGTH_SHORTCUT = Fault(
+    "length_shortcut",
+    Severity.WARNING,
+    "length is the easiest thing to learn, and a model that learned it looks good on data of the same kind",
+    "compare every accuracy with this one; balance the data by length, or evaluate where length does not help",
+    LENGTH_LINK,
+)
+NEAR_DUPLICATES = Fault(
+    "near_duplicates",
+    Severity.WARNING,
+    "unless the prompt asks for a form, the label says nothing there; their representations are close, so NormBT "
+    "weighs such pairs up",
+    "look at a few; remove them where the difference means nothing, or bound the weight with max_weight",
+    PAPER_LINK,
+)
+SMALL_DIFFERENCES = Fault(
+    "small_differences",
+    Severity.NOTE,
+    "their representations are close, so NormBT weighs them up: what it is for where the letter decides, as a wrong "
+    "variable does, and noise where it is a slip of the pen",
+    "look at a few, and keep them if the label is right",
+    PAPER_LINK,
+)
+LARGE_WEIGHT_EXPECTED = Fault(
+    "large_weight",
+    Severity.WARNING,
+    "one such pair moves the model as much as that many others, right or wrong",
+    f"look at the pair; max_weight: {LARGE_WEIGHT:.0f} bounds it, weight_norm: mean1 keeps the step's size",
+    PAPER_LINK,
+)
+MARGINS_INCOMPLETE = Fault(
+    "margins_incomplete",
+    Severity.WARNING,
+    "a batch needs one for every pair, so the column is left out and none is used",
+    "give every pair a margin, or say objective: bradley_terry",
+    MARGIN_LINK,
+)
+MARGINS_NEGATIVE = Fault(
+    "margins_negative",
+    Severity.WARNING,
+    "the ratings say the rejected response is the better one: exchanged columns, or labels that contradict ratings",
+    "look at such pairs, and exchange or remove them",
+    MARGIN_LINK,
+)
+MARGIN_SCALES_MIXED = Fault(
+    "margin_scales_mixed",
+    Severity.WARNING,
+    "sources rate on scales of their own; taken as one scale, the source with the larger numbers dominates",
+    "divide each source's margins by their mean before mixing (margin_scale: mean1 has one mean for all), or say "
+    "objective: bradley_terry",
+    MARGIN_LINK,
+)
+
 
 def check_identical(report: CheckReport) -> list[Finding]:
     """``identical_pairs``: both sides are the same tokens, as the data has them or because both were cut."""
@@ -44,17 +112,8 @@ def check_identical(report: CheckReport) -> list[Finding]:
     if not count:
         return []
     limit = f" at max_length {report.max_length:,}" if report.max_length else ""
-    return [
-        Finding(
-            "identical_pairs",
-            Severity.WARNING,
-            f"{count:,} of {report.read:,} pairs are the same tokens on both sides{limit}; they are left out here",
-            "no model can tell the sides apart; at distance 0 NormBT's weight is running mean / eps, and other tools "
-            "train on such pairs",
-            "raise max_length if the sides differ only beyond it, or remove the pairs from the data",
-            IDENTICAL_LINK,
-        )
-    ]
+    evidence = f"{count:,} of {report.read:,} pairs are the same tokens on both sides{limit}; they are left out here"
+    return [IDENTICAL_PAIRS.found(evidence)]
 
 
 def check_overlong(report: CheckReport) -> list[Finding]:
@@ -64,14 +123,9 @@ def check_overlong(report: CheckReport) -> list[Finding]:
     if share < OVERLONG_SHARE:
         return []
     return [
-        Finding(
-            "overlong_pairs",
-            Severity.WARNING,
+        OVERLONG_PAIRS.found(
             f"{share:.0%} of {report.read:,} pairs are above max_length {report.max_length:,}: {dropped:,} dropped, "
-            f"{report.truncated:,} cut",
-            "what is left is not the data you chose: long answers are missing, or judged by a part of them",
-            "raise max_length; or choose the loss knowingly with overlong: drop, truncate_left or truncate_right",
-            OVERLONG_LINK,
+            f"{report.truncated:,} cut"
         )
     ]
 
@@ -87,16 +141,7 @@ def check_length_shortcut(report: CheckReport) -> list[Finding]:
     if accuracy < SHORTCUT_ACCURACY or accuracy - 0.5 < 3 * 0.5 / report.kept**0.5:
         return []
     which = "longer" if report.longer_chosen > 0.5 else "shorter"
-    return [
-        Finding(
-            "length_shortcut",
-            Severity.WARNING,
-            f"preferring the {which} side is right in {accuracy:.0%} of {report.kept:,} pairs",
-            "length is the easiest thing to learn, and a model that learned it looks good on data of the same kind",
-            "compare every accuracy with this one; balance the data by length, or evaluate where length does not help",
-            LENGTH_LINK,
-        )
-    ]
+    return [LENGTH_SHORTCUT.found(f"preferring the {which} side is right in {accuracy:.0%} of {report.kept:,} pairs")]
 
 
 def check_near_duplicates(data: PreparedPairs) -> list[Finding]:
@@ -106,34 +151,11 @@ def check_near_duplicates(data: PreparedPairs) -> list[Finding]:
     enough = max(NEAR_DUPLICATE_SHARE * len(data), 1)
     findings = []
     if len(same) >= enough:
-        findings.append(_near_duplicates(_counted(sorted(same), data)))
+        counted = _counted(sorted(same), data)
+        findings.append(NEAR_DUPLICATES.found(f"{counted} differ in case, blanks or punctuation marks only"))
     if len(close) >= enough:
-        findings.append(_small_differences(_counted(close, data)))
+        findings.append(SMALL_DIFFERENCES.found(f"{_counted(close, data)} differ in a letter or two"))
     return findings
-
-
-def _near_duplicates(counted: str) -> Finding:
-    return Finding(
-        "near_duplicates",
-        Severity.WARNING,
-        f"{counted} differ in case, blanks or punctuation marks only",
-        "unless the prompt asks for a form, the label says nothing there; their representations are close, so NormBT "
-        "weighs such pairs up",
-        "look at a few; remove them where the difference means nothing, or bound the weight with max_weight",
-        PAPER_LINK,
-    )
-
-
-def _small_differences(counted: str) -> Finding:
-    return Finding(
-        "small_differences",
-        Severity.NOTE,
-        f"{counted} differ in a letter or two",
-        "their representations are close, so NormBT weighs them up: what it is for where the letter decides, as a "
-        "wrong variable does, and noise where it is a slip of the pen",
-        "look at a few, and keep them if the label is right",
-        PAPER_LINK,
-    )
 
 
 def _counted(found: Sequence[int], data: PreparedPairs) -> str:
@@ -154,14 +176,9 @@ def check_maximum_weight(measured: Measured, data: PreparedPairs, config: NormBT
     position = measured.closest_pairs[measured.closest.index(smallest)]
     where = data.pairs[position].origin or f"number {position}"
     return [
-        Finding(
-            "large_weight",
-            Severity.WARNING,
+        LARGE_WEIGHT_EXPECTED.found(
             f"expect weights of {weight:,.0f} and more: the mean distance is about {running_mean:.3g}, that of pair "
-            f"{where} {smallest:.3g}",
-            "one such pair moves the model as much as that many others, right or wrong",
-            f"look at the pair; max_weight: {LARGE_WEIGHT:.0f} bounds it, weight_norm: mean1 keeps the step's size",
-            PAPER_LINK,
+            f"{where} {smallest:.3g}"
         )
     ]
 
@@ -178,49 +195,18 @@ def check_margins(pairs: Sequence[PreferencePair], objective: str = "auto") -> l
         return []
     findings = []
     if len(margins) < len(pairs):
-        findings.append(_incomplete(len(pairs) - len(margins), len(pairs)))
+        findings.append(
+            MARGINS_INCOMPLETE.found(f"{len(pairs) - len(margins):,} of {len(pairs):,} pairs have no margin")
+        )
     negative = sum(margin < 0 for margin in margins)
     if negative:
-        findings.append(_negative(negative, len(margins)))
+        findings.append(MARGINS_NEGATIVE.found(f"{negative:,} of {len(margins):,} margins are below 0"))
     scales = _scales(pairs)
     if len(margins) == len(pairs) and scales and max(scales.values()) >= SCALE_RATIO * min(scales.values()):
-        findings.append(_mixed(scales))
+        low, high = min(scales, key=scales.__getitem__), max(scales, key=scales.__getitem__)
+        evidence = f"the median margin is {scales[low]:.3g} in {low!r} and {scales[high]:.3g} in {high!r}"
+        findings.append(MARGIN_SCALES_MIXED.found(evidence))
     return findings
-
-
-def _incomplete(missing: int, count: int) -> Finding:
-    return Finding(
-        "margins_incomplete",
-        Severity.WARNING,
-        f"{missing:,} of {count:,} pairs have no margin",
-        "a batch needs one for every pair, so the column is left out and none is used",
-        "give every pair a margin, or say objective: bradley_terry",
-        MARGIN_LINK,
-    )
-
-
-def _negative(negative: int, count: int) -> Finding:
-    return Finding(
-        "margins_negative",
-        Severity.WARNING,
-        f"{negative:,} of {count:,} margins are below 0",
-        "the ratings say the rejected response is the better one: exchanged columns, or labels that contradict ratings",
-        "look at such pairs, and exchange or remove them",
-        MARGIN_LINK,
-    )
-
-
-def _mixed(scales: dict[str, float]) -> Finding:
-    low, high = min(scales, key=scales.__getitem__), max(scales, key=scales.__getitem__)
-    return Finding(
-        "margin_scales_mixed",
-        Severity.WARNING,
-        f"the median margin is {scales[low]:.3g} in {low!r} and {scales[high]:.3g} in {high!r}",
-        "sources rate on scales of their own; taken as one scale, the source with the larger numbers dominates",
-        "divide each source's margins by their mean before mixing (margin_scale: mean1 has one mean for all), or say "
-        "objective: bradley_terry",
-        MARGIN_LINK,
-    )
 
 
 def _scales(pairs: Iterable[PreferencePair]) -> dict[str, float]:

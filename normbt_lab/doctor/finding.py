@@ -49,3 +49,36 @@ class Finding:
     def to_json(self) -> dict[str, str | None]:
         """The fields under their names."""
         return {**asdict(self), "severity": self.severity.value}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is known of a fault before anyone meets it: a `Finding` without its evidence.
+
+    Attributes:
+        name: As in `Finding`, like all that follows.
+        severity: The same.
+        cause: The same.
+        fix: The same.
+        link: The same.
+
+    Example:
+        >>> fault = Fault("pad_token_missing", Severity.ERROR, "no token to pool at", "add one")
+        >>> fault.found("no pad token").line()
+        'pad_token_missing: no pad token. Cause: no token to pool at. Fix: add one.'
+    """
+
+    name: str
+    severity: Severity
+    cause: str
+    fix: str
+    link: str | None = None
+
+    def found(self, evidence: str, severity: Severity | None = None) -> Finding:
+        """The fault as it was met.
+
+        Args:
+            evidence: What was seen in this set-up, with its numbers.
+            severity: Where it matters more or less than it usually does.
+        """
+        return Finding(self.name, severity or self.severity, evidence, self.cause, self.fix, self.link)

@@ -8,13 +8,36 @@ from typing import TYPE_CHECKING
 from normbt_lab.backbones import choose_pad_token
 from normbt_lab.data.pairs import PreferencePair, Text
 from normbt_lab.data.tokenization import TokenizedPair
-from normbt_lab.doctor.finding import Finding, Severity
+from normbt_lab.doctor.finding import Fault, Finding, Severity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PAD_LINK = "https://github.com/huggingface/trl/issues/2758"
 BOS_LINK = "https://github.com/allenai/reward-bench/pull/166"
+
+DOUBLE_BOS = Fault(
+    "double_bos",
+    Severity.ERROR,
+    "a tool that renders the template to text and tokenises the text puts two in front, which the model never saw",
+    "tokenise with apply_chat_template(..., tokenize=True), as this package does, or with add_special_tokens=False",
+    BOS_LINK,
+)
+MISSING_BOS = Fault(
+    "missing_bos",
+    Severity.WARNING,
+    "the tokenizer puts one before plain text, so the model was trained with it; the chat template leaves it out, or "
+    "truncate_left cut it off",
+    "add {{ bos_token }} to the start of the chat template, or use overlong: drop or truncate_right",
+    BOS_LINK,
+)
+BOS_IN_TEXT = Fault(
+    "bos_in_text",
+    Severity.WARNING,
+    "the text was rendered by a chat template already and is rendered again",
+    "give the data as messages or plain text, without the special tokens of a template",
+    BOS_LINK,
+)
 
 CONVERSATION = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 
@@ -68,52 +91,17 @@ def check_beginning(
     token = str(tokenizer.bos_token)
     findings = []
     if double:
-        findings.append(_double_bos(Severity.ERROR, f"{double:,} of {len(rows):,} sequences begin with {token} twice"))
+        findings.append(DOUBLE_BOS.found(f"{double:,} of {len(rows):,} sequences begin with {token} twice"))
     elif _renders_bos_twice(tokenizer):
-        findings.append(
-            _double_bos(
-                Severity.NOTE, f"the chat template writes {token}, and the tokenizer adds another to plain text"
-            )
-        )
+        evidence = f"the chat template writes {token}, and the tokenizer adds another to plain text"
+        findings.append(DOUBLE_BOS.found(evidence, Severity.NOTE))
     if missing:
-        findings.append(_missing_bos(f"{missing:,} of {len(rows):,} sequences do not begin with {token}"))
+        findings.append(MISSING_BOS.found(f"{missing:,} of {len(rows):,} sequences do not begin with {token}"))
     if inside:
-        findings.append(_bos_in_text(f"{inside:,} of {len(pairs):,} pairs hold {token} in the middle of their text"))
+        findings.append(
+            BOS_IN_TEXT.found(f"{inside:,} of {len(pairs):,} pairs hold {token} in the middle of their text")
+        )
     return findings
-
-
-def _double_bos(severity: Severity, evidence: str) -> Finding:
-    return Finding(
-        "double_bos",
-        severity,
-        evidence,
-        "a tool that renders the template to text and tokenises the text puts two in front, which the model never saw",
-        "tokenise with apply_chat_template(..., tokenize=True), as this package does, or with add_special_tokens=False",
-        BOS_LINK,
-    )
-
-
-def _missing_bos(evidence: str) -> Finding:
-    return Finding(
-        "missing_bos",
-        Severity.WARNING,
-        evidence,
-        "the tokenizer puts one before plain text, so the model was trained with it; the chat template leaves it out, "
-        "or truncate_left cut it off",
-        "add {{ bos_token }} to the start of the chat template, or use overlong: drop or truncate_right",
-        BOS_LINK,
-    )
-
-
-def _bos_in_text(evidence: str) -> Finding:
-    return Finding(
-        "bos_in_text",
-        Severity.WARNING,
-        evidence,
-        "the text was rendered by a chat template already and is rendered again",
-        "give the data as messages or plain text, without the special tokens of a template",
-        BOS_LINK,
-    )
 
 
 def _puts_bos_first(tokenizer: PreTrainedTokenizerBase) -> bool:
