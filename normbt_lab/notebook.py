@@ -87,7 +87,7 @@ def titled_figure(finding: str, x: str, y: str, height: int = 400) -> go.Figure:
         'steps'
     """
     title = "<br>".join(
-        html.escape(line, quote=False) for line in textwrap.wrap(finding, width=90, break_on_hyphens=False)
+        html.escape(line, quote=False) for line in textwrap.wrap(finding, width=84, break_on_hyphens=False)
     )
     figure = go.Figure()
     figure.update_layout(template=theme(), title={"text": title}, height=height)
