@@ -36,7 +36,7 @@ def best_of_n_figure(result: BestOfN, unit: str = "") -> go.Figure:
         ticktext=[f"{kl_divergence(n):.2g}<br>n = {n}" for n in shown],
         range=[-0.02 * widest, 1.02 * widest],  # left to itself it may end a hair before the last tick
     )
-    figure.update_yaxes(title=f"gold score of the chosen response{f' ({safe(unit)})' if unit else ''}")
+    figure.update_yaxes(title="gold score of the chosen response" + (f"<br>({safe(unit)})" if unit else ""))
     return figure
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import plotly.graph_objects as go
 
 from normbt_lab.evaluation.comparison import Comparison, PairedBin
@@ -35,14 +37,14 @@ def disagreement_by_distance_figure(comparison: Comparison) -> go.Figure:
             customdata=[_hover(one) for one in bins],
             hovertemplate="%{y:,} pairs<br>%{customdata}",
         )
+    measured = textwrap.wrap(f"representation distance (units of h) under {comparison.distance_source},", width=80)
     figure.update_xaxes(
-        title=f"representation distance (units of h) under {safe(comparison.distance_source)}, "
-        "bins of equally many pairs",
+        title="<br>".join(map(safe, [*measured, "bins of equally many pairs"])),
         tickvals=list(range(len(bins))),
         ticktext=[name.replace(" (", "<br>(") for name in bin_names(len(bins))],
     )
     figure.update_yaxes(title="pairs that one model alone ranks right", rangemode="tozero")
-    figure.update_layout(barmode="group", bargap=0.35)
+    figure.update_layout(barmode="group", bargap=0.35, height=460, margin={"b": 120})
     return figure
 
 

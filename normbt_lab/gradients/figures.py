@@ -125,7 +125,7 @@ def gradient_by_category_figure(measured: Sequence[MeasuredPair]) -> go.Figure:
         (GRADIENT_DISTANCE, lambda pair: pair.gradient_distance),
         (field_label("representation_distance"), lambda pair: pair.scored.representation_distance),
     )
-    figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.035)
+    figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.05)
     figure.update_layout(titled_figure(_category_finding(categories)).layout)
     for column, (label, quantity) in enumerate(panels, start=1):
         every = np.array([quantity(pair) for pair in measured])
@@ -135,10 +135,11 @@ def gradient_by_category_figure(measured: Sequence[MeasuredPair]) -> go.Figure:
             add_quantile_box(figure, name, np.maximum(values, floor), color, row=1, col=column)
         zeros = int((every == 0).sum()) if is_log else 0
         note = f"<br>{count_of_pairs(zeros)} at 0: left edge" if zeros else ""
-        figure.update_xaxes(title=label + note, col=column, **_narrow_log_ticks(is_log))
+        in_two_lines = label.replace(" (", "<br>(")  # in one, labels of neighbours meet in a notebook's column
+        figure.update_xaxes(title=in_two_lines + note, col=column, **_narrow_log_ticks(is_log))
     ticks = [f"{safe(name)}<br>{count_of_pairs(len(members))}" for name, members in categories.items()]
     figure.update_yaxes(tickvals=[safe(name) for name in categories], ticktext=ticks)
-    figure.update_layout(height=190 + 60 * len(categories), margin={"b": 80, "r": 36})
+    figure.update_layout(height=210 + 60 * len(categories), margin={"b": 100, "r": 36})
     return figure
 
 
