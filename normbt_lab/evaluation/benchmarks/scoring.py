@@ -1,4 +1,8 @@
-"""The items of a benchmark with their rewards, and each response as the model saw it."""
+"""The items of a benchmark with their rewards, and each response as the model saw it.
+
+The scoring is `normbt_lab.scoring.responses`, which best-of-n uses too; here are a benchmark's own records at both ends
+of it: items in, of which an incomplete one is left out, and scored items out.
+"""
 
 from __future__ import annotations
 
