@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -336,6 +337,52 @@ def test_a_person_clicks_through_a_data_set(address):
             page.locator("#explore-download").click()
         lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
         assert len(lines) == 100 and "representation_distance" in json.loads(lines[0])
+
+
+def reading(page):
+    """Place and number of the pair that is read."""
+    return page.locator("#explore-place").inner_text(), page.locator("#explore-reading h3").inner_text().split(" · ")[0]
+
+
+@needs_browser
+def test_pairs_are_sorted_and_read_one_after_the_other_with_buttons_and_arrow_keys(address):
+    with visiting(address) as page:
+        explore(page)
+        page.locator("#explore-place", has_text="1 of 100").wait_for()
+        page.locator("#explore-order input").click()
+        page.get_by_role("option", name="as in the data").click()
+        page.locator("#explore-reading h3", has_text="Pair 0 ").wait_for()
+        assert page.locator("#explore-table [role=gridcell]").first.inner_text().strip() == "0"
+        page.get_by_role("button", name="Next").click()
+        page.locator("#explore-reading h3", has_text="Pair 1 ").wait_for()
+        page.keyboard.press("ArrowRight")
+        page.locator("#explore-reading h3", has_text="Pair 2 ").wait_for()
+        assert reading(page) == ("3 of 100", "Pair 2")
+        page.keyboard.press("ArrowLeft")
+        page.locator("#explore-reading h3", has_text="Pair 1 ").wait_for()
+        assert page.evaluate("document.activeElement.id") == "explore-previous"
+        page.locator("#explore-low input").focus()
+        page.keyboard.press("ArrowRight")  # moves the cursor there, and nothing else
+        page.get_by_role("button", name="Previous").press("Enter")
+        page.locator("#explore-reading h3", has_text="Pair 0 ").wait_for()
+
+
+@needs_browser
+def test_stop_ends_the_scoring_keeps_nothing_of_it_and_leaves_the_way_free_for_the_next(address):
+    with visiting(address) as page:
+        page.set_default_timeout(120_000)
+        page.get_by_role("tab", name="Explore").click()
+        page.locator("#explore-limit input[type=number]").fill("500")
+        page.keyboard.press("Tab")
+        page.locator("#explore-score").click()
+        page.locator("#explore-stop:not([disabled])").click()
+        page.locator("#explore-status", has_text="Stopped after").wait_for()
+        done, total = map(int, re.findall(r"\d+", page.locator("#explore-status").inner_text()))
+        assert done < total == 400
+        page.locator("#explore-score:not([disabled])").wait_for()
+        assert page.locator("#explore-stop").is_disabled()
+        assert not page.locator("#explore-plane .point").count()  # nothing is kept
+        explore(page)
 
 
 @needs_browser

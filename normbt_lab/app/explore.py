@@ -167,12 +167,10 @@ class _View:
             )
             self.low = gr.Number(label="Distance from", minimum=0, min_width=110, elem_id="explore-low")
             self.high = gr.Number(label="to", minimum=0, min_width=110, elem_id="explore-high")
-            self.order = gr.Dropdown(
-                list(ORDERS), label="Order of table and reading", scale=2, min_width=260, elem_id="explore-order"
-            )
         with gr.Row():
             self.places: list[Any] = [*figure_place("explore-plane", scale=5)]
             with gr.Column(scale=4, min_width=320, elem_classes="beside"):
+                self.order = gr.Dropdown(list(ORDERS), label="Order of reading and table", elem_id="explore-order")
                 with gr.Row(elem_classes="steps"):
                     self.previous = gr.Button("← Previous", size="sm", min_width=90, elem_id="explore-previous")
                     self.place = gr.HTML(elem_classes="place", elem_id="explore-place", min_width=90)
