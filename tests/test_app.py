@@ -626,8 +626,8 @@ def test_the_quadrants_part_at_the_usual_distance_and_where_right_and_wrong_meet
     vertical, horizontal = figure.layout.shapes
     assert (vertical.x0, horizontal.y0) == (3.0, 0.5)
     corners = {note.text: (note.x > 0.5, note.y > 0.5) for note in figure.layout.annotations}
-    assert corners["<b>starved</b>: wrong, close"] == (False, True)
-    assert corners["<b>overfed</b>: right, far"] == (True, False)
+    assert corners["<b>starved</b><br>wrong, close"] == (False, True)
+    assert corners["<b>overfed</b><br>right, far"] == (True, False)
 
 
 @pytest.mark.parametrize(("error", "distance", "mean"), [(0.5, 4.0, 3.0), (0.999, 0.02, 40.0), (0.001, 300.0, 0.5)])

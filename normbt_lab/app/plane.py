@@ -28,7 +28,7 @@ QUADRANTS = {
 }
 """Side and height of each quadrant -> what Bradley-Terry does to the pairs there, and which they are."""
 
-ERRORS = (-0.13, 1.19)
+ERRORS = (-0.15, 1.2)
 """Ends of the error axis. Above 1 and below 0 there is neither a pair nor a line, so the names of the quadrants stand
 there; the sizes of the lines of equal update stand between 1 and these names."""
 
@@ -165,12 +165,13 @@ def _add_quadrants(figure: go.Figure, usual: float) -> None:
     figure.add_hline(y=0.5, line=line)
     for (side, height), (name, which) in QUADRANTS.items():
         figure.add_annotation(
-            text=f"<b>{name}</b>: {which}",
+            text=f"<b>{name}</b><br>{which}",
             xref="x domain",
             x=0.01 if side == "left" else 0.99,
             xanchor=side,
             y=ERRORS[1] if height == "top" else ERRORS[0],
             yanchor=height,
+            align=side,
             showarrow=False,
             font={"size": 11, "color": GREY},
         )
