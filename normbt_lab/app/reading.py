@@ -124,7 +124,9 @@ def read_pair(name: str, reward_model: RewardModel, pair: PreferencePair) -> Rea
     ready = next(ready_pairs(reward_model, [pair], longest_sequence(reward_model, None), rejects), None)
     if ready is None:
         raise NormBTError(f"This pair cannot be scored: {', '.join(rejects.counts)}.")
-    batch = batch_of(reward_model, [ready], PADDED)  # every token in a row of its own answer
+    # A row for each answer, although what they share is then computed twice: the trace shows the score head at every
+    # token of both, and of shared rows a batch gives back the pooled tokens only.
+    batch = batch_of(reward_model, [ready], PADDED)
     model = reward_model.model
     with torch.no_grad(), pooled_states(model, batch) as states, tapped_score_head(model) as tapped:
         model(**batch.model_inputs())

@@ -18,6 +18,8 @@ CSS = f"""
 button[role=tab][aria-selected=true] {{ color: var(--body-text-color) !important; font-weight: 600; }}
 .intro h1 {{ margin: 0 0 .2em; }}
 .intro p {{ max-width: 46em; }}
+/* Each paragraph runs in the direction of its own letters. */
+:is(#pair-prompt, .answer) textarea, pre.tokens, .reading pre {{ unicode-bidi: plaintext; text-align: start; }}
 .answer textarea {{ font-family: {", ".join(MONOSPACE)}; font-size: .86rem; }}
 .verdicts {{ display: flex; flex-wrap: wrap; gap: 14px 28px; margin: 4px 0 12px; }}
 .verdict {{ flex: 1 1 200px; }}
