@@ -1,7 +1,7 @@
 """The items of a benchmark with their rewards, and each response as the model saw it.
 
 The scoring is `normbt_lab.scoring.responses`, which best-of-n uses too; here are a benchmark's own records at both ends
-of it: items in, of which an incomplete one is left out, and scored items out.
+of it: items in, scored items out, without those of which a response is refused.
 """
 
 from __future__ import annotations
