@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import re
 from contextlib import nullcontext
 from dataclasses import replace
@@ -367,22 +368,37 @@ def test_pairs_are_sorted_and_read_one_after_the_other_with_buttons_and_arrow_ke
         page.locator("#explore-reading h3", has_text="Pair 0 ").wait_for()
 
 
+def choose_pairs(page, count):
+    page.locator("#explore-limit input[type=number]").fill(str(count))
+    page.keyboard.press("Tab")
+
+
 @needs_browser
-def test_stop_ends_the_scoring_keeps_nothing_of_it_and_leaves_the_way_free_for_the_next(address):
+def test_stop_ends_the_scoring_keeps_nothing_of_it_and_leaves_the_way_free_for_the_next(address, tmp_path):
+    letters = random.Random(0)
+    # 1,024 tokens an answer: long enough for a hand to reach the button, whatever the machine.
+    texts = ["".join(letters.choices("abcdefgh ", k=3000)) for _ in range(400)]
+    rows = [{"prompt": "q", "chosen": a, "rejected": b} for a, b in zip(texts[::2], texts[1::2], strict=True)]
     with visiting(address) as page:
         page.set_default_timeout(120_000)
         page.get_by_role("tab", name="Explore").click()
-        page.locator("#explore-limit input[type=number]").fill("500")
-        page.keyboard.press("Tab")
+        page.locator("#explore-data input").click()
+        page.get_by_role("option", name="a file of your own").click()
+        send(page, write_jsonl(tmp_path / "long.jsonl", rows))
+        choose_pairs(page, 200)
         page.locator("#explore-score").click()
-        page.locator("#explore-stop:not([disabled])").click()
+        page.locator("#explore-status", has_text="of 200 pairs").wait_for()
+        screenshot(page, "explore-scoring")
+        page.locator("#explore-stop").click()
         page.locator("#explore-status", has_text="Stopped after").wait_for()
         done, total = map(int, re.findall(r"\d+", page.locator("#explore-status").inner_text()))
-        assert done < total == 400
+        assert done < total == 200
         page.locator("#explore-score:not([disabled])").wait_for()
         assert page.locator("#explore-stop").is_disabled()
         assert not page.locator("#explore-plane .point").count()  # nothing is kept
-        explore(page)
+        choose_pairs(page, 10)
+        page.locator("#explore-score").click()
+        page.locator("#explore-summary", has_text="10 of 10 pairs").wait_for()
 
 
 @needs_browser
