@@ -97,6 +97,12 @@ class BestOfN:
         low, high = _interval(gains[:, None])
         return Estimate(float(gains.mean()), float(low[0]), float(high[0]))
 
+    def paired(self) -> dict[str, Estimate]:
+        """``A minus B`` at `largest`: each further proxy against the first, and every proxy against length."""
+        first, *others = self.curves
+        versus = [(other, first) for other in others] + [(name, LENGTH) for name in self.curves]
+        return {f"{name} minus {other}": self.gain(name, over=other) for name, other in versus}
+
     def drop(self, name: str) -> Estimate:
         """How far a proxy's curve has come down from its peak at the last n: over-optimisation.
 
@@ -115,6 +121,7 @@ class BestOfN:
             "kl": self.kl,
             "proxies": {name: self._curve_json(name, curve) for name, curve in self.curves.items()},
             "baselines": {name: self._curve_json(name, curve) for name, curve in self.baselines.items()},
+            "paired": {name: estimate._asdict() for name, estimate in self.paired().items()},
             "layouts": dict(self.layouts),
         }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from normbt_lab.data.checkable.candidates import NAME, bundled_candidates
 from normbt_lab.data.rejects import RejectLog
 from normbt_lab.errors import NormBTError, UsageError
-from normbt_lab.evaluation.best_of_n import LENGTH, BestOfN, best_of_n
+from normbt_lab.evaluation.best_of_n import BestOfN, best_of_n
 from normbt_lab.evaluation.candidates import GOLD, Candidates, read_candidates, write_candidates
 from normbt_lab.evaluation.intervals import Estimate
 from normbt_lab.evaluation.tables import aligned
@@ -187,12 +187,9 @@ def _scored(
 
 
 def _comparisons(result: BestOfN) -> list[str]:
-    """The first proxy against each other one, and every proxy against length, at the last n."""
-    first, *others = result.curves
-    versus = [(other, first) for other in others] + [(name, LENGTH) for name in result.curves]
     return [
-        f"{name} minus {other} at n = {result.largest}: {_signed_interval(result.gain(name, over=other))}."
-        for name, other in versus
+        f"{versus} at n = {result.largest}: {_signed_interval(estimate)}."
+        for versus, estimate in result.paired().items()
     ]
 
 

@@ -158,18 +158,23 @@ def _of_suite(content: Mapping[str, Any], source: Mapping[str, Any]) -> Measurem
 
 
 def _of_path(content: Mapping[str, Any], source: Mapping[str, Any]) -> Measurement:
+    """A number that a command wrote, with its interval in whichever of the three forms that command has."""
     found = _follow(content, source["path"])
     if isinstance(found, Mapping):
         value = next(found[name] for name in ("mean", "value", "r", "difference") if name in found)
-        return Measurement(value, found["low"], found["high"])
-    if isinstance(found, list):
-        return Measurement(found[1], found[0], found[2])
-    return Measurement(found - _follow(content, source["minus"]) if "minus" in source else found)
+        low, high = found["interval"] if "interval" in found else (found["low"], found["high"])
+    elif isinstance(found, list):
+        low, value, high = found
+    else:
+        return Measurement(found - _follow(content, source["minus"]) if "minus" in source else found)
+    if source.get("unit") == "points":
+        return Measurement(100 * value, 100 * low, 100 * high, "points")
+    return Measurement(value, low, high)
 
 
 def _follow(content: Any, path: str) -> Any:
     for name in path.split("."):
-        content = content[name]
+        content = content[int(name) if isinstance(content, list) else name]
     return content
 
 
