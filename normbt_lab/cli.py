@@ -531,7 +531,7 @@ def _add_app(commands: Any) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="a reward model: name, folder or Hugging Face id; repeat for more (default: the demo's)",
+        help="a reward model: name, folder or Hugging Face id; repeat for more (default: the two shipped ones)",
     )
     parser.add_argument(
         "--compare", action="append", default=[], metavar="DIR", help="the model that is shown beside the first"
