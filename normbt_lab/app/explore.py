@@ -40,7 +40,7 @@ from normbt_lab.app.models import Models
 from normbt_lab.app.settings import LONG_WORK, Settings
 from normbt_lab.data.bundled import SPLITS
 from normbt_lab.errors import NormBTError, UsageError
-from normbt_lab.evaluation.accuracy import in_usual_order
+from normbt_lab.evaluation.groups import in_usual_order
 from normbt_lab.figures import ALL
 from normbt_lab.scoring import ScoredPair
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from normbt_lab.evaluation.accuracy import in_usual_order
+from normbt_lab.evaluation.groups import in_usual_order
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import (
     ALL,

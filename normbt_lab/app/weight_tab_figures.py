@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from normbt_lab.app.explore_figures import GREY, SMALL, short_text, spread_ticks
 from normbt_lab.app.weight_tab_numbers import QUANTITIES, UpdateShares, WeightSettings
-from normbt_lab.evaluation.accuracy import in_usual_order
+from normbt_lab.evaluation.groups import in_usual_order
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import (
     ALL,

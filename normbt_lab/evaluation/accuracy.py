@@ -14,7 +14,6 @@ import numpy as np
 
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.evaluation.groups import UNCATEGORISED, by_category, by_distance
-from normbt_lab.evaluation.groups import in_usual_order as in_usual_order  # the app and the experiments read it here
 from normbt_lab.evaluation.intervals import bootstrap_interval
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from normbt_lab.evaluation.intervals import Estimate
 from normbt_lab.experiments.results import RowResult
-from normbt_lab.figures import COLORS, SPARE_COLORS
+from normbt_lab.figures import COLORS, SPARE_COLORS, titled_figure
 from normbt_lab.scoring.scored_pair import field_label
 
 BANDS = (("min", "max", 0.08), ("p10", "p90", 0.14), ("p25", "p75", 0.24))
@@ -19,7 +19,7 @@ BANDS = (("min", "max", 0.08), ("p10", "p90", 0.14), ("p25", "p75", 0.24))
 def category_accuracy_figure(results: Sequence[RowResult], split: str) -> go.Figure:
     """Accuracy by category, one bar per row, with standard errors over seeds (Figure 6)."""
     measured = [result for result in results if result.is_measured]
-    figure = go.Figure()
+    figure = titled_figure(_category_finding(measured, split))
     for number, result in enumerate(measured):
         means = {"all pairs": result.accuracy(split), **result.category_accuracies(split)}
         figure.add_bar(
@@ -30,7 +30,7 @@ def category_accuracy_figure(results: Sequence[RowResult], split: str) -> go.Fig
             marker={"color": _color(result.row, number)},
             hovertemplate="%{x}: %{y:.1f} %",
         )
-    figure.update_layout(title=_category_finding(measured, split), barmode="group")
+    figure.update_layout(barmode="group")
     figure.update_yaxes(title="accuracy (%)", range=[0, 100])
     return figure
 
@@ -45,7 +45,7 @@ def _category_finding(measured: Sequence[RowResult], split: str) -> str:
 def gains_figure(gains: Mapping[str, Estimate], reference: str, split: str) -> go.Figure:
     """What each row gains over the reference, one line per row, with 95 % intervals over pairs."""
     estimates = list(gains.values())
-    figure = go.Figure()
+    figure = titled_figure(f"On {split}, {_signs(estimates)}")
     figure.add_scatter(
         x=[100 * estimate.mean for estimate in estimates],
         y=list(gains),
@@ -60,9 +60,7 @@ def gains_figure(gains: Mapping[str, Estimate], reference: str, split: str) -> g
         showlegend=False,
     )
     figure.add_vline(x=0, line={"dash": "dash", "width": 1, "color": "#888888"})
-    figure.update_layout(
-        title=f"On {split}, {_signs(estimates)}", height=160 + 28 * len(gains), margin={"b": 50}, hovermode="closest"
-    )
+    figure.update_layout(height=160 + 28 * len(gains), margin={"b": 50}, hovermode="closest")
     figure.update_xaxes(title=f"accuracy minus that of {reference} (points)")
     figure.update_yaxes(autorange="reversed")  # in the order of the table
     return figure
@@ -72,8 +70,9 @@ def distance_dynamics_figure(history: Sequence[Mapping[str, Any]], row: str) -> 
     """Distances in each step's global batch over one run: mean, middle half, middle 80 %, range (Figure 9)."""
     records = [record for record in history if "distance_mean" in record]
     steps = [record["step"] for record in records]
+    means = [record["distance_mean"] for record in records]
     color = _color(row, 0)
-    figure = go.Figure()
+    figure = titled_figure(f"{row}: the mean distance goes from {means[0]:.3g} to {means[-1]:.3g}")
     for low, high, opacity in BANDS:
         figure.add_scatter(
             x=steps + steps[::-1],
@@ -86,9 +85,7 @@ def distance_dynamics_figure(history: Sequence[Mapping[str, Any]], row: str) -> 
             name=f"{low} to {high}",
             hoverinfo="skip",
         )
-    means = [record["distance_mean"] for record in records]
     figure.add_scatter(x=steps, y=means, mode="lines", line={"color": color, "width": 2.5}, name="mean of the step")
-    figure.update_layout(title=f"{row}: the mean distance goes from {means[0]:.3g} to {means[-1]:.3g}")
     figure.update_xaxes(title="optimizer step")
     figure.update_yaxes(title=field_label("representation_distance"), rangemode="tozero")
     return figure
@@ -102,7 +99,7 @@ def shares_figure(gains: Mapping[str, Mapping[float, Estimate]], row: str, refer
         row: The row.
         reference: What it is compared with.
     """
-    figure = go.Figure()
+    figure = titled_figure(_shares_finding(gains, row, reference))
     for number, (kind, by_share) in enumerate(gains.items()):
         estimates = list(by_share.values())
         figure.add_scatter(
@@ -119,7 +116,6 @@ def shares_figure(gains: Mapping[str, Mapping[float, Estimate]], row: str, refer
             hovertemplate="%{x:.0f} % bad: %{y:+.1f} points",
         )
     figure.add_hline(y=0, line={"dash": "dash", "width": 1, "color": "#888888"})
-    figure.update_layout(title=_shares_finding(gains, row, reference))
     figure.update_xaxes(title="share of training pairs (%)")
     figure.update_yaxes(title=f"accuracy of {row} minus {reference} (points)")
     return figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbt_lab.evaluation.accuracy import in_usual_order
+from normbt_lab.evaluation.groups import in_usual_order
 
 if TYPE_CHECKING:
     from normbt_lab.scoring.scored_pair import ScoredPair
