@@ -388,9 +388,9 @@ def test_stop_ends_the_scoring_keeps_nothing_of_it_and_leaves_the_way_free_for_t
         choose_pairs(page, 200)
         page.locator("#explore-score").click()
         page.locator("#explore-status", has_text="of 200 pairs").wait_for()
-        screenshot(page, "explore-scoring")
         page.locator("#explore-stop").click()
         page.locator("#explore-status", has_text="Stopped after").wait_for()
+        screenshot(page, "explore-stopped")
         done, total = map(int, re.findall(r"\d+", page.locator("#explore-status").inner_text()))
         assert done < total == 200
         page.locator("#explore-score:not([disabled])").wait_for()
