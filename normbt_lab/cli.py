@@ -340,7 +340,9 @@ def _add_compare(commands: Any) -> None:
     add_model_and_input(parser)
     parser.add_argument("--baseline", required=True, metavar="DIR", help="the reward model it is compared with")
     parser.add_argument(
-        "--base-model", metavar="NAME", help="backbone to measure distances with (default: the baseline's own)"
+        "--base-model",
+        metavar="NAME",
+        help="backbone whose untrained distances make the bins, as in the paper (default: the trained baseline's)",
     )
     parser.add_argument("--bins", type=positive, default=5, metavar="N", help="distance bins; default: 5")
     add_rejects(parser)

@@ -31,7 +31,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.quantization import compute_in_float32, four_bit, keep_four_bit_weights
 from normbt_lab.quiet import quiet_loading
 from normbt_lab.representations import score_head
-from normbt_lab.shipped.registry import SHIPPED, local_folder
+from normbt_lab.shipped.registry import local_folder, no_reward_model
 from normbt_lab.state import STATE_FILE, NormBTState
 from normbt_lab.whole_files import whole_folder
 
@@ -221,10 +221,7 @@ def load_reward_model(name: str, dtype: str = "float32", device: str | None = No
     elif folder.is_dir() or "/" in name and not folder.is_absolute() and not name.startswith("."):
         model = load_classifier(name, dtype=torch_dtype, with_head=True)
     else:
-        raise NormBTError(
-            f"no reward model at {name}: expected a folder written by `normbt train`, a hub id, or one that comes with "
-            f"the package: {', '.join(SHIPPED)}"
-        )
+        raise no_reward_model(name)
     tokenizer = _load_tokenizer(name, folder, state)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")

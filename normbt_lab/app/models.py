@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from normbt_lab.app.turns import Turns
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.figures import COLORS, SPARE_COLORS
-from normbt_lab.shipped.registry import SHIPPED, available_models, is_shipped_name, local_folder
+from normbt_lab.shipped.registry import SHIPPED, available_models, is_shipped_name, local_folder, no_reward_model
 from normbt_lab.state import STATE_FILE
 
 if TYPE_CHECKING:
@@ -59,14 +59,11 @@ def require_models(paths: Sequence[str]) -> None:
     for path in paths:
         folder = local_folder(path)
         if folder.is_dir():
-            why = "" if any((folder / name).is_file() for name in CONFIGS) else f" (no {' or '.join(CONFIGS)} in it)"
+            why = "" if any((folder / name).is_file() for name in CONFIGS) else f"no {' or '.join(CONFIGS)} in it"
         else:
-            why = _why_not_on_hub(path) if _HUB_ID.fullmatch(path) else " (no such folder)"
+            why = _why_not_on_hub(path) if _HUB_ID.fullmatch(path) else "no such folder"
         if why:
-            raise NormBTError(
-                f"no reward model at {path}{why}: expected a folder written by `normbt train`, a hub id, or one that "
-                f"comes with the package: {', '.join(SHIPPED)}"
-            )
+            raise no_reward_model(path, why)
 
 
 def _why_not_on_hub(name: str) -> str:
@@ -76,9 +73,9 @@ def _why_not_on_hub(name: str) -> str:
     if any(isinstance(try_to_load_from_cache(name, file), str) for file in CONFIGS):
         return ""
     try:
-        return "" if repo_exists(name) else " (no such folder here, and no such model on the Hugging Face hub)"
+        return "" if repo_exists(name) else "no such folder here, and no such model on the Hugging Face hub"
     except Exception as error:  # the client's own errors and those of the HTTP library below it have no common class
-        return f" (no such folder here, and the Hugging Face hub cannot be reached: {type(error).__name__})"
+        return f"no such folder here, and the Hugging Face hub cannot be reached: {type(error).__name__}"
 
 
 class Models:

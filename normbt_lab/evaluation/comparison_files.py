@@ -50,7 +50,7 @@ def compare_files(
         baseline: Folder or hub id of what it is compared with.
         input: What `read_pairs` reads; ``-`` for JSON lines on standard input.
         base_model: Backbone whose untrained representations give the distances, as in the paper's figure 4; None for
-            the baseline's own.
+            those of the trained baseline.
         dtype: Arithmetic of the backbones: ``float32``, ``bfloat16`` or ``float16``.
         batch_size: Most pairs in one forward pass.
         max_length: Most tokens of a response with its prompt, 4,096 or the model's own limit by default.

@@ -42,6 +42,15 @@ def is_shipped_name(name: str) -> bool:
     return name in SHIPPED
 
 
+def no_reward_model(name: str, why: str = "") -> NormBTError:
+    """The error for a name with no reward model behind it; `why` says what was looked for in vain."""
+    reason = f" ({why})" if why else ""
+    return NormBTError(
+        f"no reward model at {name}{reason}: expected a folder written by `normbt train`, a hub id, or one that comes "
+        f"with the package: {', '.join(SHIPPED)}"
+    )
+
+
 def available_models() -> list[str]:
     """The names whose files are in this copy of the package."""
     return [name for name in SHIPPED if (ADAPTERS / name / DIGESTS_FILE).is_file()]
