@@ -28,3 +28,12 @@ def peak_memory() -> float:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(peak.split()[1]) / 1024
+
+
+def forget_peak_memory() -> float:
+    """Memory that this process holds now, MB; from here on `peak_memory` counts anew (Linux, or a GPU)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # 5: the high-water mark alone, proc(5)
+    return peak_memory()

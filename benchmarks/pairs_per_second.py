@@ -34,7 +34,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from machine import described, peak_memory, synchronize
+from machine import described, forget_peak_memory, peak_memory, synchronize
 from profiles import PROFILES, make_pairs, plain_tokenizer
 from transformers import PrinterCallback, TrainerCallback
 from trl import RewardConfig, RewardTrainer
@@ -290,9 +290,10 @@ def measure_memory(what: str, profile: str, options: argparse.Namespace) -> None
 
 
 def run_in_own_process(what: str, profile: str, options: argparse.Namespace) -> None:
-    """Two rounds of one variant; prints the peak memory before and after."""
+    """Two rounds of one variant; prints the memory before them and the most they held."""
     workload = Workload.made(options, profile)
-    before = peak_memory()
+    gc.collect()
+    before = forget_peak_memory()  # loading a model takes more than it weighs
     with tempfile.TemporaryDirectory() as folder:
         name = options.one_process
         own = training_round(name, workload, options, folder) if what == "training" else None
