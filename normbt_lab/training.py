@@ -56,9 +56,9 @@ class TrainingRequest:
         lora_alpha: Their scale: updates are multiplied by lora_alpha / lora_r.
         lora_dropout: Dropout inside the updates; anything above 0 shows the two responses two different networks.
         lora_target_modules: Names of the layers that get an update; ``all-linear`` for all but the head.
-        train_stride: Take every so-many-th pair.
+        train_stride: Take every so-many-th pair, counted as `read_pairs` does.
         overlong: ``drop``, ``truncate_left`` or ``truncate_right`` pairs beyond ``max_length`` tokens.
-        train_pairs: Use the first so many good pairs; None for all.
+        train_pairs: Use the first so many pairs that pass the checks; None for all.
         margin_scale: ``mean1`` divides the margins by their mean, because rating scales differ between sources.
         head_layer_norm: LayerNorm before the head (ablation; not saved).
         accept_gemma_terms: The user accepts the Gemma terms of use.
@@ -226,13 +226,13 @@ def _prepare(
 ) -> tuple[PreparedPairs, PreparedPairs | None]:
     """Training and evaluation pairs as token ids, with the counts of what was left out printed to the log."""
     with RejectLog(folder / "rejects.jsonl") as rejects:
-        train_pairs = islice(_pairs(request.train_data, rejects), 0, None, request.train_stride)
         train_data = prepare_pairs(
-            islice(train_pairs, request.train_pairs),
+            _pairs(request.train_data, rejects, request.train_stride),
             tokenizer,
             max_length=config.max_length,
             overlong=request.overlong,
             rejects=rejects,
+            limit=request.train_pairs,
         )
         _log_report("train", train_data)
         if request.eval_data is None:
@@ -253,8 +253,10 @@ def _log_report(name: str, data: PreparedPairs) -> None:
         logger.info("%s data: %s", name, line)
 
 
-def _pairs(source: str | Sequence[PreferencePair], rejects: RejectLog) -> Iterable[PreferencePair]:
-    return read_pairs(source, rejects=rejects) if isinstance(source, str | Path) else source
+def _pairs(source: str | Sequence[PreferencePair], rejects: RejectLog, stride: int = 1) -> Iterable[PreferencePair]:
+    if isinstance(source, str | Path):
+        return read_pairs(source, stride=stride, rejects=rejects)
+    return islice(source, 0, None, stride)
 
 
 def _dataset(data: PreparedPairs, margin_scale: str | None) -> Any:

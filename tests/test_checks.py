@@ -122,6 +122,21 @@ def test_no_pair_left_is_an_error_that_says_why_and_what_to_do():
         prepare([])
 
 
+def test_a_limit_counts_the_pairs_that_are_kept_and_reads_no_further():
+    read = []
+
+    def stream():
+        for n in range(12):
+            read.append(n)
+            yield PreferencePair("hi", "yes" if n in (0, 1, 4) else f"{n}", "yes")
+
+    report = prepare(stream(), limit=6).report
+    assert (report.kept, report.read, report.rejected) == (6, 9, {"identical after tokenising": 3})
+    assert read == list(range(9))
+    with pytest.raises(UsageError, match="expected 1 or more"):
+        prepare([PreferencePair("hi", "yes", "no")], limit=0)
+
+
 def test_a_wrong_rule_is_said_before_any_pair_is_read():
     with pytest.raises(UsageError, match="unknown overlong"):
         prepare(iter(()), overlong="cut")

@@ -103,6 +103,36 @@ def test_the_layer_norm_ablation_trains_and_is_not_saved(tmp_path):
     assert not (tmp_path / "model.safetensors").exists()
 
 
+def prepared(tmp_path, rows, **request):
+    """What `normbt train` prepares of these rows, before it builds a model."""
+    from normbt_lab.backbones import load_tokenizer, resolve_backbone
+    from normbt_lab.training import _prepare
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    config = make_config(output_dir=str(tmp_path), max_length=100)
+    tokenizer = load_tokenizer(resolve_backbone("tiny-random"))
+    data, _ = _prepare(TrainingRequest(str(path), **request), config, tokenizer, tmp_path)
+    return [pair.prompt for pair in data.pairs]
+
+
+def numbered(count):
+    return [{"prompt": f"q{n}", "chosen": f"{n}", "rejected": f"{n + 1}"} for n in range(count)]
+
+
+def test_train_pairs_counts_good_pairs_and_not_the_over_long_ones_before_them(tmp_path):
+    rows = numbered(12)
+    for row in rows[:4]:
+        row["chosen"] = "too long " * 100
+    assert prepared(tmp_path, rows, train_pairs=6) == ["q4", "q5", "q6", "q7", "q8", "q9"]
+
+
+def test_a_stride_takes_the_pairs_that_reading_with_it_takes_also_beside_a_broken_row(tmp_path):
+    rows = numbered(10)
+    del rows[1]["chosen"]
+    assert prepared(tmp_path, rows, train_stride=3) == ["q0", "q3", "q6", "q9"]
+
+
 def test_train_pairs_and_stride_choose_which_pairs(pairs_file, tmp_path):
     config = make_config(output_dir=str(tmp_path), **{k: v for k, v in TINY.items() if k != "model"})
     request = TrainingRequest(str(pairs_file), model="tiny-random", train_stride=3, train_pairs=2)

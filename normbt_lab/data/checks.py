@@ -17,7 +17,7 @@ from normbt_lab.data.formats import has_equal_ratings, is_empty
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.data.tokenization import TokenizedPair, UntokenizablePair, check_length_rule, tokenize_pair
-from normbt_lab.errors import NormBTError
+from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.pair_bar import pair_bar
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def prepare_pairs(
     overlong: str = "drop",
     rejects: RejectLog | None = None,
     progress: bool = True,
+    limit: int | None = None,
 ) -> PreparedPairs:
     """Tokenised pairs that can be trained on, in order, with a report on all others.
 
@@ -143,12 +144,16 @@ def prepare_pairs(
         rejects: Where rejected pairs are counted and written. Rows that `read_pairs` rejects into the same log while it
             feeds this function are part of the report.
         progress: Show a bar once it takes longer than two seconds.
+        limit: Stop at so many kept pairs; None to take all. What stands behind the last of them is not read, so it is
+            in no count of the report.
 
     Raises:
         NormBTError: No pair is left.
-        UsageError: An unknown `overlong` or a `max_length` below 1.
+        UsageError: An unknown `overlong`, or a `max_length` or `limit` below 1.
     """
     check_length_rule(max_length, overlong)
+    if limit is not None and limit < 1:
+        raise UsageError(f"the number of pairs to keep is {limit}, expected 1 or more, or none for all")
     rejects = rejects or RejectLog()
     rejected_before = rejects.counts.copy()
     report = CheckReport(max_length=max_length)
@@ -160,6 +165,8 @@ def prepare_pairs(
             prepared.pairs.append(pair)
             prepared.tokenized.append(_sharing_integers(checked, one_of_each))
             report._add(pair, checked)
+            if len(prepared) == limit:
+                break
         else:
             reason, detail = checked
             rejects.reject(pair.origin, reason, pair.row or _as_row(pair), detail)
