@@ -21,6 +21,7 @@ from normbt_lab.data.bundled import load_bundled_pairs
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.errors import UsageError
 from normbt_lab.state import STATE_FILE
+from normbt_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
     from normbt_lab.scoring import ScoredPair
@@ -32,6 +33,9 @@ WEIGHTINGS = {"bt": "uniform", "normbt": "normbt"}
 
 NAMES = {"bt": "BT", "normbt": "NormBT"}
 """Folder of each run -> what tables and figures call it."""
+
+SETTINGS_FILE = "demo.json"
+"""In the folder of each run, once it is finished: the settings it was made with."""
 
 TEST_SPLITS = {"test": "new problems", "test_unseen_templates": "new problems of kinds never trained on"}
 """Split of the bundled pairs -> what is new in it."""
@@ -155,8 +159,9 @@ def train_or_reuse(folder: Path, train: Sequence[PreferencePair], settings: Demo
             save_strategy="no",
             seed=settings.seed,
         )
+        (folder / SETTINGS_FILE).unlink(missing_ok=True)  # of the model that this run replaces
         run = train_reward_model(request, config)
-        (folder / "demo.json").write_text(json.dumps(asdict(settings)))
+        write_whole(folder / SETTINGS_FILE, json.dumps(asdict(settings)), "the demo's settings")
         if run.certificate is not None:
             print(run.certificate.lines()[0])
         gc.collect()  # a trainer and its model refer to each other, and the next run needs the memory
@@ -164,8 +169,15 @@ def train_or_reuse(folder: Path, train: Sequence[PreferencePair], settings: Demo
 
 
 def _is_up_to_date(folder: Path, settings: DemoSettings) -> bool:
-    record = folder / "demo.json"
-    return (folder / STATE_FILE).is_file() and record.is_file() and json.loads(record.read_text()) == asdict(settings)
+    return (folder / STATE_FILE).is_file() and _stored(folder / SETTINGS_FILE) == asdict(settings)
+
+
+def _stored(path: Path) -> Any:
+    """What a JSON file of an earlier demo holds; None where there is none, or it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def score_or_reuse(
@@ -174,9 +186,9 @@ def score_or_reuse(
     """The scores of one reward model on each test split, from its folder where they are newer than the model."""
     from normbt_lab.scoring import ScoredPair
 
-    stored = folder / "scores.json"
-    if stored.is_file() and stored.stat().st_mtime >= (folder / STATE_FILE).stat().st_mtime:
-        splits = json.loads(stored.read_text())
+    path = folder / "scores.json"
+    splits = _stored(path)
+    if splits is not None and path.stat().st_mtime >= (folder / STATE_FILE).stat().st_mtime:
         return {split: [ScoredPair(**row) for row in rows] for split, rows in splits.items()}
     from normbt_lab.model import load_reward_model
     from normbt_lab.precision import choose_precision
@@ -186,7 +198,8 @@ def score_or_reuse(
     pairs = [pair for split in test.values() for pair in split]
     every = iter(list(score_pairs(model, pairs, progress=True)))
     scored = {split: [next(every) for _ in members] for split, members in test.items()}
-    stored.write_text(json.dumps({split: [asdict(pair) for pair in rows] for split, rows in scored.items()}))
+    content = {split: [asdict(pair) for pair in rows] for split, rows in scored.items()}
+    write_whole(path, json.dumps(content), "the scores")
     return scored
 
 

@@ -54,6 +54,16 @@ def test_a_second_run_uses_what_is_there(output, capsys):
     assert {path: path.stat().st_mtime_ns for path in output.glob("*/*") if path.is_file()} == stamps
 
 
+@pytest.mark.parametrize(("file", "times_reused"), [("demo.json", 1), ("scores.json", 2)])
+def test_what_an_interrupted_demo_left_half_written_is_made_again(output, capsys, file, times_reused):
+    half = output / "bt" / file
+    whole = half.read_text()
+    half.write_text(whole[: len(whole) // 2])
+    assert run_demo(output, profile="smoke") == 0
+    assert capsys.readouterr().out.count("used again") == times_reused
+    assert json.loads(half.read_text()) == json.loads(whole)
+
+
 def test_other_settings_train_again(output, capsys, tmp_path):
     run_demo(output, profile="smoke", pairs=16)
     assert "used again" not in capsys.readouterr().out
