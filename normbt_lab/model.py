@@ -183,9 +183,10 @@ def load_classifier(
                 **HEAD_CONFIG,
             )
     except (OSError, ValueError, RuntimeError) as error:
+        known = "the name of a reward model" if with_head else "the name of a backbone"
         raise NormBTError(
-            f"{path} does not open as a sequence classifier ({_first_line(error)}). "
-            "Give a backbone name, a folder with config.json and safetensors, or a hub id you have access to."
+            f"{path} does not open as a sequence classifier ({_first_line(error)}). Give {known} that comes with the "
+            "package, a folder with config.json and safetensors, or a hub id that you have access to and a network."
         ) from error
     keep_four_bit_weights(model)
     if with_head and any("score" in key for key in info["missing_keys"]):

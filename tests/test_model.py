@@ -142,7 +142,7 @@ def test_an_adapter_finds_its_backbone_by_name_where_the_stored_path_is_of_anoth
     torch.testing.assert_close(rewards_of(load_reward_model(str(tmp_path)).model, SAMPLE), expected)
 
 
-def test_a_full_disk_or_blocked_folder_leaves_nothing_half_written(backbone, tokenizer, tmp_path):
+def test_a_file_in_the_way_of_the_folder_is_left_as_it_was(backbone, tokenizer, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(NormBTError, match="cannot write the model"):

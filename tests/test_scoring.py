@@ -199,9 +199,9 @@ def test_without_a_length_the_models_own_limit_holds(reward_model):
     assert (scored.tokens_chosen, scored.truncated_chosen) == (512, True)  # max_position_embeddings
 
 
-def test_a_response_of_ten_megabytes_is_cut_without_delay(reward_model):
+def test_a_response_of_ten_megabytes_is_cut_to_the_tokens_that_are_read(reward_model):
     (scored,) = score_pairs(reward_model, [PreferencePair("question?", "word " * 2_000_000, "no")], max_length=32)
-    assert scored.truncated_chosen
+    assert scored.truncated_chosen and scored.tokens_chosen == 32
 
 
 def test_a_response_of_one_token_and_identical_responses_are_scored(reward_model):
