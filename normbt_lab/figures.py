@@ -18,7 +18,7 @@ from plotly.subplots import make_subplots
 
 from normbt_lab.errors import NormBTError
 from normbt_lab.evaluation.accuracy import Evaluation
-from normbt_lab.evaluation.groups import bin_names, in_usual_order
+from normbt_lab.evaluation.groups import bin_names, grouped
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.scoring.scored_pair import field_label
 
@@ -46,9 +46,6 @@ GRID = {"light": "#e3e6ea", "dark": "#333941"}
 
 MOST_POINTS = 1500
 """Single pairs drawn in a figure; of more, so many are drawn evenly over the distances, and the figure says so."""
-
-ALL = "all pairs"
-"""Stands for the category where the data has none."""
 
 Log = Sequence[Mapping[str, Any]]
 """What a trainer logged: ``trainer.state.log_history``, one record per log."""
@@ -113,7 +110,7 @@ def distance_by_category_figure(scored: Sequence[ScoredPair]) -> go.Figure:
         scored: Scored pairs of one model; log axis where they spread over more than a factor of 30.
     """
     require(scored, "scored pairs")
-    distances = {name: np.array(values) for name, values in _distances_by_category(scored).items()}
+    distances = {name: _distances(pairs) for name, pairs in grouped(scored, _category).items()}
     every = np.concatenate(list(distances.values()))
     is_log, floor = log_axis(every)
     figure = titled_figure(_distance_finding({name: float(np.median(values)) for name, values in distances.items()}))
@@ -154,10 +151,11 @@ def weight_against_distance_figure(scored: Sequence[ScoredPair]) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.04, row_heights=[0.25, 0.75])
     figure.update_layout(titled_figure(f"{heavy}: the closest {weights[0]:.3g}, the farthest {weights[-1]:.3g}").layout)
     _add_weight_curve(figure, drawn)
-    for number, (name, color) in enumerate(colored(_distances_by_category(drawn))):
-        members = [pair for pair in shown if (pair.category or ALL) == name]
-        _add_weight_markers(figure, members, name, color, SYMBOLS[number % len(SYMBOLS)])
-    _add_distances_above(figure, drawn)
+    groups = grouped(drawn, _category, among=scored)
+    members = grouped(shown, _category, among=scored)
+    for number, (name, color) in enumerate(colored(groups)):
+        _add_weight_markers(figure, members.get(name, []), name, color, SYMBOLS[number % len(SYMBOLS)])
+    _add_distances_above(figure, groups)
     left_out = len(scored) - len(drawn)
     notes = [
         "larger marker: larger prediction error",
@@ -417,12 +415,12 @@ def _add_weight_markers(figure: go.Figure, pairs: Sequence[ScoredPair], name: st
     )
 
 
-def _add_distances_above(figure: go.Figure, pairs: Sequence[ScoredPair]) -> None:
+def _add_distances_above(figure: go.Figure, groups: Mapping[str, Sequence[ScoredPair]]) -> None:
     """How many pairs of each category lie at which distance, in the upper row."""
-    edges = np.histogram_bin_edges(np.log10([pair.representation_distance for pair in pairs]), bins=30)
-    for name, color in colored(_distances_by_category(pairs)):
-        distances = _distances_by_category(pairs)[name]
-        counts = np.histogram(np.log10(distances), edges)[0]
+    exponents = {name: np.log10(_distances(pairs)) for name, pairs in groups.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(exponents.values())), bins=30)
+    for name, color in colored(groups):
+        counts = np.histogram(exponents[name], edges)[0]
         hover = "%{y} pairs around %{x:.3g}"
         _add_outline(figure, 10**edges, counts, name, color, hover, showlegend=False, legendgroup=name, row=1, col=1)
 
@@ -506,11 +504,12 @@ def safe(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _distances_by_category(scored: Sequence[ScoredPair]) -> dict[str, list[float]]:
-    distances: dict[str, list[float]] = {}
-    for pair in scored:
-        distances.setdefault(pair.category or ALL, []).append(pair.representation_distance)
-    return {name: distances[name] for name in in_usual_order(distances)}
+def _category(pair: ScoredPair) -> str | None:
+    return pair.category
+
+
+def _distances(scored: Sequence[ScoredPair]) -> np.ndarray:
+    return np.array([pair.representation_distance for pair in scored])
 
 
 def _thinned(pairs: list[ScoredPair]) -> list[ScoredPair]:

@@ -127,6 +127,23 @@ def test_without_a_running_mean_weights_refer_to_the_mean_over_these_pairs_and_t
     assert any("no running mean" in notice for notice in found.notices)
 
 
+def test_explored_pairs_without_a_category_are_uncategorised_where_others_have_one(reward_model, tmp_path):
+    def explored_rows(rows):
+        source = uploaded_source(write_jsonl(tmp_path / "rows.jsonl", rows), 9)
+        return explore_pairs("BT", lambda: nullcontext(reward_model), source)
+
+    without = [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in ROWS]
+    mixed = explored_rows([ROWS[0], *without[1:]])
+    groups = ["reasoning", "uncategorised", "uncategorised"]
+    assert [row[COLUMNS.index("category")] for row in table_rows(mixed.scored)] == groups
+    others = mixed.scored[1:]  # a part of them is called what it is called among all
+    assert {trace.name for trace in explore_figure(others).data if trace.mode == "markers"} == {"uncategorised"}
+    assert [pair.index for pair in mixed.scored if Filter(["uncategorised"]).keeps(pair)] == [1, 2]
+    assert {row[1] for row in table_rows(explored_rows(without).scored)} == {"all pairs"}
+    written = [json.loads(line) for line in write_records(mixed, tmp_path).read_text().splitlines()]
+    assert ["category" in record for record in written] == [True, False, False]  # the input's own fields stay
+
+
 def test_two_answers_that_the_model_reads_alike_are_counted_and_left_out_of_the_figure(reward_model):
     same = PreferencePair("q", "the same", "the same", category="chat")
     source = PairSource("two", [same, PreferencePair("q", "yes", "no", category="chat")])
@@ -208,16 +225,16 @@ def test_downloaded_records_are_those_of_normbt_score(folders, reward_model, tmp
 def test_filters_keep_what_they_say():
     pairs = [
         scored_pair(0, error=0.2, distance=1.0),
-        scored_pair(1, error=0.5, distance=2.0, category=None),
+        scored_pair(1, error=0.5, distance=2.0, category="uncategorised"),
         scored_pair(2, error=0.8, distance=3.0, category="safety"),
     ]
 
     def kept(*arguments):
         return [pair.index for pair in pairs if Filter(*arguments).keeps(pair)]
 
-    everything = ["chat", "safety", "all pairs"]
+    everything = ["chat", "safety", "uncategorised"]
     assert kept(everything) == [0, 1, 2]
-    assert kept(["safety", "all pairs"]) == [1, 2]
+    assert kept(["safety", "uncategorised"]) == [1, 2]
     assert kept(everything, "right") == [0]
     assert kept(everything, "wrong") == [1, 2]  # a tie is not right
     assert kept(everything, "all", 2.0, 2.5) == [1]

@@ -95,6 +95,14 @@ def test_shares_of_the_update_worked_out_by_hand(explored):
     assert "75.0&nbsp;%" in shares_html(shares) and "60.0&nbsp;%" in shares_html(shares)
 
 
+def test_the_share_of_uncategorised_pairs_is_not_called_that_of_all(explored):
+    pairs = [replace(pair, category=name) for pair, name in zip(explored.scored, ("chat", None, None), strict=False)]
+    assert list(update_shares(replace(explored, scored=pairs), np.ones(3))) == ["chat", "uncategorised"]
+    settings, quantities = of_rule(explored), quantities_of(replace(explored, scored=pairs), "normbt")
+    figure = weight_curve_figure(pairs, quantities, settings.weights(quantities), settings)
+    assert {trace.name for trace in figure.data if trace.mode == "markers"} == {"chat", "uncategorised"}
+
+
 def test_full_strength_leaves_each_category_its_share_of_the_prediction_error(explored):
     weights = of_rule(explored, norm_eps=0.0).weights(quantities_of(explored, "normbt"))
     errors = {}

@@ -82,6 +82,13 @@ def test_the_distance_figure_compares_the_farthest_and_the_closest_category():
     assert list(medians) == ["reasoning", "safety", "chat"]  # the axis starts at the bottom
 
 
+def test_a_pair_without_a_category_is_not_all_pairs_where_others_have_one():
+    mixed = [weighted(1.0, category="chat"), weighted(2.0, category=None)]
+    assert {box.name for box in distance_by_category_figure(mixed).data} == {"chat (1)", "uncategorised (1)"}
+    assert {"chat", "uncategorised"} <= {trace.name for trace in weight_against_distance_figure(mixed).data}
+    assert [box.name for box in distance_by_category_figure([weighted(2.0, category=None)]).data] == ["all pairs (1)"]
+
+
 def test_the_weight_figure_counts_pairs_above_one_and_draws_the_curve_of_their_running_mean():
     """Running mean 2, distances 1, 1.6, 4, 8: weights 2, 1.25, 0.5, 0.25."""
     figure = weight_against_distance_figure([weighted(distance) for distance in (4.0, 1.0, 8.0, 1.6)])

@@ -236,6 +236,41 @@ def test_shares_are_of_squared_norms_and_fill_the_bar():
     assert sum(bar.x[1] for bar in by_layer) == pytest.approx(100)
 
 
+def head_shares(figure):
+    """Percent of the score head in each bar by layer."""
+    (head,) = (bar for bar in figure.data if bar.legend == "legend" and bar.name == "score head")
+    return dict(zip(head.y, head.x, strict=True))
+
+
+def test_all_pairs_are_those_with_and_without_a_category():
+    """Nine chat pairs of share 0.9 and an uncategorised one of 0.1: (9 x 0.9 + 0.1) / 10 is 0.82."""
+    chat, other = ({"layer 0": (1 - share) ** 0.5, "score head": share**0.5} for share in (0.9, 0.1))
+    pairs = [measured(1.0, layers=chat, category="chat") for _ in range(9)] + [measured(1.0, layers=other)]
+    figure = norm_by_layer_figure(pairs)
+    assert head_shares(figure) == pytest.approx({"all pairs": 82, "chat": 90, "uncategorised": 10})
+    assert "holds 82.0 % of the squared gradient norm" in title(figure)
+
+
+def test_without_categories_there_is_one_bar_of_all_pairs():
+    assert list(head_shares(norm_by_layer_figure([measured(1.0), measured(2.0)]))) == ["all pairs"]
+
+
+def test_a_pair_without_a_category_is_drawn_as_uncategorised_in_every_stage():
+    """After training, only the uncategorised pair lies apart: it keeps the name it has among all."""
+    now = [measured(2.0, 1.0, category="chat"), measured(4.0, 50.0)]
+    after = [measured(2.0, 0.0, category="chat"), measured(4.0, 2.0)]
+    points = [
+        trace for trace in proxy_against_exact_figure({"now": now, "after": after}).data if "markers" in trace.mode
+    ]
+    assert [(trace.name, list(trace.x)) for trace in points] == [
+        ("chat", [1.0]),
+        ("uncategorised", [50.0]),
+        ("chat", []),
+        ("uncategorised", [2.0]),
+    ]
+    assert "Chat pairs" in title(gradient_by_category_figure([*now, measured(9.0, 9.0)]))
+
+
 def test_pairs_without_a_gradient_have_no_shares():
     with pytest.raises(NormBTError, match="norms by layer"):
         norm_by_layer_figure([measured(0.0, layers={"score head": 0.0})])

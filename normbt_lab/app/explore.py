@@ -40,8 +40,7 @@ from normbt_lab.app.models import Models
 from normbt_lab.app.settings import LONG_WORK, Settings
 from normbt_lab.data.bundled import SPLITS
 from normbt_lab.errors import NormBTError, UsageError
-from normbt_lab.evaluation.groups import in_usual_order
-from normbt_lab.figures import ALL
+from normbt_lab.evaluation.groups import grouped
 from normbt_lab.scoring import ScoredPair
 
 logger = logging.getLogger(__name__)
@@ -290,7 +289,7 @@ class _Scoring:
 
 
 def _explored(explored: Explored) -> tuple[Any, ...]:
-    categories = in_usual_order({pair.category or ALL for pair in explored.scored})
+    categories = list(grouped(explored.scored, lambda pair: pair.category))
     return (
         explored,
         "".join(map(notice_html, explored.notices)),

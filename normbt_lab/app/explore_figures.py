@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from normbt_lab.evaluation.groups import in_usual_order
+from normbt_lab.evaluation.groups import grouped
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import (
-    ALL,
     SYMBOLS,
     colored,
     count_of_pairs,
@@ -60,7 +59,7 @@ def explore_figure(scored: Sequence[ScoredPair]) -> go.Figure:
     low, high = _span([pair.representation_distance for pair in drawn])
     _add_lines_of_equal_update(figure, low, high)
     # Large markers first, so that small ones are not hidden under them.
-    for number, (name, color, members) in enumerate(by_category(drawn)):
+    for number, (name, color, members) in enumerate(_by_category(drawn)):
         _add_points(figure, sorted(members, key=_weight, reverse=True), name, color, SYMBOLS[number % len(SYMBOLS)])
     figure.update_xaxes(
         title=f"{field_label('representation_distance')}<br>"
@@ -127,12 +126,10 @@ def error_histogram(scored: Sequence[ScoredPair]) -> go.Figure:
     return figure
 
 
-def by_category(scored: Sequence[ScoredPair]) -> list[tuple[str, str, list[ScoredPair]]]:
+def _by_category(scored: Sequence[ScoredPair]) -> list[tuple[str, str, list[ScoredPair]]]:
     """Name, colour and pairs of each category, in the usual order."""
-    members: dict[str, list[ScoredPair]] = {}
-    for pair in scored:
-        members.setdefault(pair.category or ALL, []).append(pair)
-    return [(name, color, members[name]) for name, color in colored(in_usual_order(members))]
+    groups = grouped(scored, lambda pair: pair.category)
+    return [(name, color, groups[name]) for name, color in colored(groups)]
 
 
 def _add_points(figure: go.Figure, pairs: Sequence[ScoredPair], name: str, color: str, symbol: str) -> None:
@@ -174,7 +171,7 @@ def _add_lines_of_equal_update(figure: go.Figure, low: float, high: float) -> No
 
 def _add_stacked_counts(figure: go.Figure, pairs: Sequence[ScoredPair], field: str, edges: np.ndarray) -> None:
     widths = np.diff(edges)
-    for name, color, members in by_category(pairs):
+    for name, color, members in _by_category(pairs):
         counts = np.histogram([getattr(pair, field) for pair in members], edges)[0]
         figure.add_bar(
             x=edges[:-1].tolist(),

@@ -18,6 +18,7 @@ from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.readers import read_pairs
 from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.errors import NormBTError
+from normbt_lab.evaluation.groups import group_names
 from normbt_lab.scoring import ScoredPair, WeightRule, weight_rule
 from normbt_lab.scoring.score import (
     ReadyPair,
@@ -72,7 +73,8 @@ class Explored:
         model: Name of the model on the page.
         source: Name of the data set.
         pairs: Pairs that could be scored.
-        scored: Their records, in the same order; each has a weight.
+        scored: Their records, in the same order; each has a weight. Where some have a category, the others are
+            `UNCATEGORISED`, so that a part of the records is called what it is called among all.
         outputs: Rewards and representations behind the records, averages over the tokens included.
         rule: How the records are weighed.
         notices: What a reader must know to take the numbers for what they are; often nothing.
@@ -203,15 +205,24 @@ def explore_in_steps(name: str, use_model: UseModel, source: PairSource) -> Iter
     notices = [*source.notices, *_notices(name, rule, rejects, scored, longest)]
     rule = rule or WeightRule(sum(pair.representation_distance for pair in scored) / len(scored))
     order = sorted(range(len(scored)), key=lambda i: scored[i].index)
+    weighted = [replace(scored[i], weight=rule(scored[i].representation_distance)) for i in order]
     yield Explored(
         model=name,
         source=source.name,
         pairs=[item.pair for item in ready],
-        scored=[replace(scored[i], weight=rule(scored[i].representation_distance)) for i in order],
+        scored=_all_categorised(weighted),
         outputs=_joined(parts, order),
         rule=rule,
         notices=notices,
     )
+
+
+def _all_categorised(scored: Sequence[ScoredPair]) -> list[ScoredPair]:
+    """The records, with a category for each where one has any."""
+    categories = [pair.category for pair in scored]
+    if not any(categories):
+        return list(scored)
+    return [replace(pair, category=name) for pair, name in zip(scored, group_names(categories), strict=True)]
 
 
 def _outputs(reward_model: RewardModel, batch: Sequence[ReadyPair], layout: Layout) -> PairOutputs:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normbt_lab.figures import ALL, count_of_pairs
+from normbt_lab.evaluation.groups import group_names
+from normbt_lab.figures import count_of_pairs
 from normbt_lab.scoring.scored_pair import own_fields
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Filter:
     def keeps(self, pair: ScoredPair) -> bool:
         """Whether this pair is shown."""
         return (
-            (pair.category or ALL) in self.categories
+            _group(pair) in self.categories
             and (self.verdict == VERDICTS[0] or pair.is_correct == (self.verdict == VERDICTS[1]))
             and (self.low is None or pair.representation_distance >= self.low)
             and (self.high is None or pair.representation_distance <= self.high)
@@ -75,7 +76,7 @@ def table_rows(scored: Sequence[ScoredPair]) -> list[list[str | int | float]]:
     return [
         [
             pair.index,
-            pair.category or ALL,
+            _group(pair),
             "right" if pair.is_correct else "tie" if pair.is_tie else "wrong",
             _rounded(pair.reward_difference),
             _rounded(pair.prediction_error),
@@ -86,6 +87,11 @@ def table_rows(scored: Sequence[ScoredPair]) -> list[list[str | int | float]]:
         ]
         for pair in scored
     ]
+
+
+def _group(pair: ScoredPair) -> str:
+    """What it is counted among: of explored pairs, all have a category or none has."""
+    return group_names([pair.category])[0]
 
 
 def _update(pair: ScoredPair) -> float:
@@ -135,7 +141,7 @@ def reading_html(pair: ScoredPair) -> str:
     }
     line = "".join(f"<span>{label} <b>{value}</b></span>" for label, value in numbers.items())
     where = f" · {html.escape(pair.origin)}" if pair.origin else ""
-    heading = f"Pair {pair.index} · {html.escape(pair.category or ALL)} · {ranked}{where}"
+    heading = f"Pair {pair.index} · {html.escape(_group(pair))} · {ranked}{where}"
     texts = "".join(
         f"<h4>{label}</h4><pre>{html.escape(text)}</pre>"
         for label, text in (

@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 from normbt_lab.app.explore_figures import GREY
 from normbt_lab.app.head_laboratory import HeadComparison
 from normbt_lab.evaluation.accuracy import Evaluation, GroupResult
-from normbt_lab.figures import ALL, COLORS, count_of_pairs, safe, titled_figure
+from normbt_lab.evaluation.groups import ALL
+from normbt_lab.figures import COLORS, count_of_pairs, safe, titled_figure
 
 
 def head_accuracy_figure(found: HeadComparison) -> go.Figure:

@@ -11,10 +11,9 @@ import plotly.graph_objects as go
 
 from normbt_lab.app.explore_figures import GREY, SMALL, short_text, spread_ticks
 from normbt_lab.app.weight_tab_numbers import QUANTITIES, UpdateShares, WeightSettings
-from normbt_lab.evaluation.groups import in_usual_order
+from normbt_lab.evaluation.groups import grouped
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import (
-    ALL,
     COLORS,
     SYMBOLS,
     capital,
@@ -55,9 +54,9 @@ def weight_curve_figure(
     low, high = float(quantities[drawn].min()), float(quantities[drawn].max())
     figure = titled_figure(_curve_finding(low, high, settings))
     _add_curve(figure, low / 1.25, high * 1.25, settings)
-    categories = np.array([pair.category or ALL for pair in scored])
-    for number, (name, color) in enumerate(colored(in_usual_order(categories[drawn].tolist()))):
-        members = [int(i) for i in drawn if categories[i] == name]
+    groups = grouped(drawn.tolist(), lambda i: scored[i].category, among=range(len(scored)))
+    for number, (name, color) in enumerate(colored(groups)):
+        members = groups[name]
         figure.add_scatter(
             x=quantities[members].tolist(),
             y=weights[members].tolist(),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normbt_lab.evaluation.groups import in_usual_order
-from normbt_lab.figures import ALL
+from normbt_lab.evaluation.groups import group_names, in_usual_order
 from normbt_lab.scoring.scored_pair import field_label
 
 if TYPE_CHECKING:
@@ -100,14 +99,15 @@ def update_shares(explored: Explored, weights: np.ndarray) -> dict[str, UpdateSh
     """
     before = updates_of(explored)
     after = weights * before
-    categories = np.array([pair.category or ALL for pair in explored.scored])
+    names = group_names(pair.category for pair in explored.scored)
+    categories = np.array(names, dtype=object)  # as text, a name would lose NULs at its end
     return {
         name: UpdateShares(
             pairs=float((categories == name).mean()),
             bradley_terry=_share(before, categories == name),
             weighted=_share(after, categories == name),
         )
-        for name in in_usual_order(categories.tolist())
+        for name in in_usual_order(names)
     }
 
 

@@ -2,14 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from normbt_lab.data.formats import CATEGORY_SUBSETS
 
+Pair = TypeVar("Pair")
+
+ALL = "all pairs"
+"""What all pairs together are called, and those of data without categories."""
+
 UNCATEGORISED = "uncategorised"
 """Where pairs without a category are counted when others have one."""
+
+
+def group_names(categories: Iterable[str | None], among: Iterable[str | None] | None = None) -> list[str]:
+    """What the group of each pair is called: its category, or what stands for it where it has none.
+
+    Args:
+        categories: One per pair.
+        among: Categories of all pairs, where these are a part of them: the rest of the data decides whether a pair
+            without a category is one of `ALL` or `UNCATEGORISED`.
+
+    Example:
+        >>> group_names(["safety", None]), group_names([None, None]), group_names([None], among=["safety", None])
+        (['safety', 'uncategorised'], ['all pairs', 'all pairs'], ['uncategorised'])
+    """
+    categories = list(categories)
+    rest = UNCATEGORISED if any(categories if among is None else among) else ALL
+    return [name or rest for name in categories]
+
+
+def grouped(
+    pairs: Iterable[Pair], category: Callable[[Pair], str | None], among: Iterable[Pair] | None = None
+) -> dict[str, list[Pair]]:
+    """The pairs of each group, in the usual order; `group_names` says what it is called.
+
+    Args:
+        pairs: Pairs of any kind.
+        category: What gives a pair's category.
+        among: All pairs, where these are a part of them.
+
+    Example:
+        >>> grouped([1, 2, 3], {1: "safety", 2: None, 3: "chat"}.get)
+        {'chat': [3], 'safety': [1], 'uncategorised': [2]}
+    """
+    pairs = list(pairs)
+    names = group_names(map(category, pairs), None if among is None else map(category, among))
+    groups: dict[str, list[Pair]] = {name: [] for name in in_usual_order(names)}
+    for name, pair in zip(names, pairs, strict=True):
+        groups[name].append(pair)
+    return groups
 
 
 def by_category(categories: Sequence[str | None]) -> dict[str, np.ndarray]:
@@ -25,7 +70,7 @@ def by_category(categories: Sequence[str | None]) -> dict[str, np.ndarray]:
     if not any(categories):
         return {}
     # As objects: a column of text would take the room of the longest name in every row, and cut NULs at the end.
-    named = np.array([name or UNCATEGORISED for name in categories], dtype=object)
+    named = np.array(group_names(categories), dtype=object)
     return {name: np.flatnonzero(named == name) for name in in_usual_order(named.tolist())}
 
 

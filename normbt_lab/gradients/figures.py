@@ -14,11 +14,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from normbt_lab.errors import UsageError
-from normbt_lab.evaluation.groups import bin_names, in_usual_order, quantile_bins
+from normbt_lab.evaluation.groups import ALL, bin_names, grouped, quantile_bins
 from normbt_lab.evaluation.intervals import bootstrap_interval
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import (
-    ALL,
     COLORS,
     MOST_POINTS,
     SPARE_COLORS,
@@ -119,7 +118,7 @@ def gradient_by_category_figure(measured: Sequence[MeasuredPair]) -> go.Figure:
         measured: Measured pairs of one model.
     """
     require(measured, "measured pairs")
-    categories = _by_category(measured)
+    categories = grouped(measured, _category)
     panels: tuple[tuple[str, Callable[[MeasuredPair], float]], ...] = (
         (UPDATE_SIZE, lambda pair: pair.update_size),
         (GRADIENT_DISTANCE, lambda pair: pair.gradient_distance),
@@ -286,7 +285,7 @@ def norm_by_layer_figure(measured: Sequence[MeasuredPair]) -> go.Figure:
     """
     drawn = [pair for pair in measured if any(pair.by_layer.values())]
     require(drawn, "measured pairs with norms by layer")
-    categories = {ALL: drawn, **_by_category(drawn)}
+    categories = {ALL: drawn} | grouped(drawn, _category, among=measured)
     layers = {name: _mean_shares([pair.by_layer for pair in pairs]) for name, pairs in categories.items()}
     modules = {name: _mean_shares([pair.by_module for pair in pairs]) for name, pairs in categories.items()}
     figure = make_subplots(
@@ -528,9 +527,10 @@ def _add_proxy_panel(
     """One stage: its pairs by category, and the line on which the score head is the whole gradient."""
     pairs = _drawn(measured_by_name[name], is_log)
     is_first = place == {"row": 1, "col": 1}
-    shown = {category for one in measured_by_name.values() for category in _by_category(one)}
-    for number, (category, color) in enumerate(colored(in_usual_order(shown))):
-        members = _by_category(pairs).get(category, [])
+    every = [pair for one in measured_by_name.values() for pair in one]
+    groups = grouped(pairs, _category, among=every)
+    for number, (category, color) in enumerate(colored(grouped(every, _category))):
+        members = groups.get(category, [])
         figure.add_scatter(
             x=[pair.scored.representation_distance for pair in members],
             y=[pair.gradient_distance for pair in members],
@@ -686,11 +686,8 @@ def _mean_shares(norms: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {place: float(np.mean([one.get(place, 0.0) / sum(one.values()) for one in squares])) for place in places}
 
 
-def _by_category(measured: Iterable[MeasuredPair]) -> dict[str, list[MeasuredPair]]:
-    categories: dict[str, list[MeasuredPair]] = {}
-    for pair in measured:
-        categories.setdefault(pair.scored.category or ALL, []).append(pair)
-    return {name: categories[name] for name in in_usual_order(categories)}
+def _category(pair: MeasuredPair) -> str | None:
+    return pair.scored.category
 
 
 def _representation_distances(measured: Iterable[MeasuredPair]) -> np.ndarray:
