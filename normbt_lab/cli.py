@@ -388,7 +388,7 @@ def _add_best_of_n(commands: Any) -> None:
     parser.add_argument("--output", metavar="HTML", help="page with the curves")
     parser.add_argument("--save-scores", metavar="FILE", help="candidates with all scores, to be read again")
     add_json(parser)
-    add_scoring(parser, "COUPLES")
+    add_scoring(parser)
 
 
 def _best_of_n(options: argparse.Namespace, rest: list[str]) -> int:
@@ -463,7 +463,7 @@ def _report_experiments(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _add_audit(commands: Any) -> None:
-    parser = _command(commands, "audit", _audit, "measure exact gradients: would NormBT matter on this model and data?")
+    parser = _command(commands, "audit", _audit, "measure exact gradients: how much NormBT would matter here")
     parser.add_argument(
         "--model", required=True, metavar="NAME", help="reward model (folder or Hugging Face id), or a backbone"
     )

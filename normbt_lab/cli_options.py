@@ -15,7 +15,7 @@ def add_model_and_input(parser: argparse.ArgumentParser, is_input_required: bool
     """A reward model, the pairs it scores, and how it scores them."""
     add_reward_model(parser)
     add_input(parser, is_input_required)
-    add_scoring(parser, "PAIRS")
+    add_scoring(parser)
 
 
 def add_reward_model(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +32,19 @@ def add_input(parser: argparse.ArgumentParser, is_required: bool = True) -> None
     )
 
 
-def add_scoring(parser: argparse.ArgumentParser, unit: str) -> None:
+def add_scoring(parser: argparse.ArgumentParser) -> None:
     """How a reward model scores; `scoring_arguments` takes the values up."""
     parser.add_argument(
         "--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="default: float32"
     )
-    add_batch_size(parser, unit, 8)
-    parser.add_argument("--max-length", type=positive_or_none, metavar="TOKENS", help="longest sequence (default: all)")
+    add_batch_size(parser, "PAIRS", 8)
+    parser.add_argument(
+        "--max-length",
+        type=positive_or_none,
+        metavar="TOKENS",
+        help="most tokens of a response with its prompt, cut on the right beyond it "
+        "(default: 4,096, or the model's own limit if lower)",
+    )
     add_layout(parser)
 
 
@@ -50,7 +56,11 @@ def scoring_arguments(options: argparse.Namespace) -> dict[str, Any]:
 def add_batch_size(parser: argparse.ArgumentParser, unit: str, default: int) -> None:
     """How much goes through the model at a time."""
     parser.add_argument(
-        "--batch-size", type=positive, default=default, metavar=unit, help=f"default: {default}; changes speed only"
+        "--batch-size",
+        type=positive,
+        default=default,
+        metavar=unit,
+        help=f"most pairs of responses in one forward pass (default: {default}; changes speed only)",
     )
 
 
