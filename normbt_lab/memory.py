@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from normbt_lab.data.batches import PairBatch
 from normbt_lab.errors import UsageError
+from normbt_lab.model import ADAPTERS
 from normbt_lab.objectives import bradley_terry
 from normbt_lab.quiet import quiet_loading
 from normbt_lab.representations import pair_outputs
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 
-ADAPTERS = ("none", "head", "lora", "qlora")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OPTIMIZER_COPIES = {"adamw": 2, "sgd_momentum": 1, "sgd": 0}
 """float32 numbers that an optimizer keeps per trained parameter. AdamW is the fused one, which needs nothing more."""

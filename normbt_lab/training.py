@@ -6,7 +6,6 @@ card, the record of the run.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -28,59 +27,19 @@ from normbt_lab.data.readers import read_pairs
 from normbt_lab.data.rejects import RejectLog
 from normbt_lab.doctor import examine_before_training
 from normbt_lab.doctor.memory_need import needed_memory
-from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.errors import NormBTError
 from normbt_lab.model import LoraSettings, build_reward_model, save_reward_model
-from normbt_lab.precision import choose_precision
 from normbt_lab.progress import BarWithMetrics
 from normbt_lab.quiet import quiet_loading
-from normbt_lab.recipes import require_known, require_types
 from normbt_lab.state import NormBTState
 from normbt_lab.trainer import NormBTConfig, NormBTTrainer
+from normbt_lab.training_request import TrainingRequest, compute_dtype, make_config, request_and_config
+
+__all__ = ["TrainingRequest", "TrainingRun", "make_config", "train_from_arguments", "train_reward_model"]
 
 logger = logging.getLogger(__name__)
 
 CERTIFICATE_PAIRS = 8
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """What to train on what; how is `NormBTConfig`'s business.
-
-    Attributes:
-        train_data: Pairs, or a source that `read_pairs` reads.
-        model: Backbone: a known name, a folder or a hub id.
-        eval_data: Pairs or a source; None for no evaluation.
-        adapter: ``none``, ``head``, ``lora`` or ``qlora``.
-        num_layers: Use the first layers of the backbone only.
-        lora_r: Rank of the low-rank updates.
-        lora_alpha: Their scale: updates are multiplied by lora_alpha / lora_r.
-        lora_dropout: Dropout inside the updates; anything above 0 shows the two responses two different networks.
-        lora_target_modules: Names of the layers that get an update; ``all-linear`` for all but the head.
-        train_stride: Take every so-many-th pair, counted as `read_pairs` does.
-        overlong: ``drop``, ``truncate_left`` or ``truncate_right`` pairs beyond ``max_length`` tokens.
-        train_pairs: Use the first so many pairs that pass the checks; None for all.
-        margin_scale: ``mean1`` divides the margins by their mean, because rating scales differ between sources.
-        head_layer_norm: LayerNorm before the head (ablation; not saved).
-        accept_gemma_terms: The user accepts the Gemma terms of use.
-        doctor: Examine the set-up first, and stop at an error; ``normbt train`` does unless told otherwise.
-    """
-
-    train_data: str | Sequence[PreferencePair]
-    model: str = "smollm2-135m"
-    eval_data: str | Sequence[PreferencePair] | None = None
-    adapter: str = "lora"
-    num_layers: int | None = None
-    lora_r: int = 8
-    lora_alpha: int = 16
-    lora_dropout: float = 0.0
-    lora_target_modules: str | list[str] = "all-linear"
-    train_stride: int = 1
-    overlong: str = "drop"
-    train_pairs: int | None = None
-    margin_scale: str | None = None
-    head_layer_norm: bool = False
-    accept_gemma_terms: bool = False
-    doctor: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,44 +83,6 @@ def train_from_arguments(arguments: dict[str, Any]) -> Path:
     return train_reward_model(request, config, resume).folder
 
 
-def request_and_config(arguments: dict[str, Any]) -> tuple[TrainingRequest, NormBTConfig]:
-    """Names and values as the two objects that a run takes.
-
-    Raises:
-        UsageError: An unknown name (with the closest known one), or a value that transformers or TRL refuses.
-    """
-    of_request = {field.name for field in dataclasses.fields(TrainingRequest)}
-    of_config = {field.name for field in dataclasses.fields(NormBTConfig) if field.init}
-    require_known(arguments, of_request | of_config)
-    arguments = require_types(arguments, TrainingRequest, NormBTConfig)
-    request = TrainingRequest(**{name: value for name, value in arguments.items() if name in of_request})
-    return request, make_config(**{name: value for name, value in arguments.items() if name not in of_request})
-
-
-def make_config(**arguments: Any) -> NormBTConfig:
-    """A `NormBTConfig` whose precision and checkpointing fit this machine where the arguments do not say.
-
-    Raises:
-        UsageError: A value that transformers or TRL refuses, in its words.
-    """
-    arguments.setdefault("report_to", "none")
-    arguments.setdefault("disable_tqdm", False)
-    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    arguments.setdefault("use_cpu", not has_gpu)
-    arguments.setdefault("dataloader_pin_memory", torch.cuda.is_available())
-    if "gradient_checkpointing" not in arguments:  # the older name of the same thing
-        arguments.setdefault("activation_checkpointing", has_gpu)  # a CPU has memory to spare and no time
-    if not any(arguments.get(name) is not None for name in ("bf16", "fp16", "pure_bf16")):
-        precision = choose_precision()
-        logger.info("computing in %s: %s", str(precision.dtype).removeprefix("torch."), precision.reason)
-        arguments.update(precision.arguments)
-    try:
-        with quiet_loading():
-            return NormBTConfig(**arguments)
-    except (ValueError, TypeError) as error:
-        raise UsageError(str(error).splitlines()[0]) from error
-
-
 def train_reward_model(request: TrainingRequest, config: NormBTConfig, resume: str | bool | None = None) -> TrainingRun:
     """Train, evaluate, save and certify one reward model.
 
@@ -178,12 +99,11 @@ def train_reward_model(request: TrainingRequest, config: NormBTConfig, resume: s
     backbone = resolve_backbone(request.model, request.num_layers, accept_gemma_terms=request.accept_gemma_terms)
     tokenizer = load_tokenizer(backbone)
     train_data, eval_data = _prepare(request, config, tokenizer, folder)
-    compute_dtype = _compute_dtype(config)
     model = build_reward_model(
         backbone,
         request.adapter,
         seed=config.seed,
-        dtype=compute_dtype,
+        dtype=compute_dtype(config),
         lora=LoraSettings(request.lora_r, request.lora_alpha, request.lora_dropout, request.lora_target_modules),
         head_layer_norm=request.head_layer_norm,
     )
@@ -194,11 +114,11 @@ def train_reward_model(request: TrainingRequest, config: NormBTConfig, resume: s
         trainer = NormBTTrainer(
             model=model,
             args=config,
-            train_dataset=_dataset(train_data, request.margin_scale),
-            eval_dataset=_dataset(eval_data, request.margin_scale) if eval_data else None,
+            train_dataset=train_data.to_dataset(margin_scale=request.margin_scale),
+            eval_dataset=eval_data.to_dataset(margin_scale=request.margin_scale) if eval_data else None,
             processing_class=tokenizer,
         )
-    _show_readable_progress(trainer)
+    show_readable_progress(trainer)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=resume)
     minutes = (time.perf_counter() - started) / 60
@@ -259,22 +179,6 @@ def _pairs(source: str | Sequence[PreferencePair], rejects: RejectLog, stride: i
     return islice(source, 0, None, stride)
 
 
-def _dataset(data: PreparedPairs, margin_scale: str | None) -> Any:
-    dataset = data.to_dataset()
-    if margin_scale is None or "margin" not in dataset.column_names:
-        return dataset
-    if margin_scale != "mean1":
-        raise UsageError(f"margin_scale is mean1 or nothing; got {margin_scale!r}")
-    mean = sum(dataset["margin"]) / len(dataset)
-    return dataset.map(lambda row: {"margin": row["margin"] / mean})
-
-
-def _compute_dtype(config: NormBTConfig) -> torch.dtype:
-    if config.bf16 or config.pure_bf16:
-        return torch.bfloat16
-    return torch.float16 if config.fp16 else torch.float32
-
-
 def _needed_gpu_memory(
     backbone: Backbone, request: TrainingRequest, config: NormBTConfig, data: PreparedPairs
 ) -> int | None:
@@ -291,8 +195,8 @@ def _needed_gpu_memory(
     )
 
 
-def _show_readable_progress(trainer: NormBTTrainer) -> None:
-    """One bar with the numbers that matter, in place of a dictionary per log."""
+def show_readable_progress(trainer: NormBTTrainer) -> None:
+    """One bar with the numbers that matter, or none under ``disable_tqdm``, in place of a dictionary per log."""
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     if not trainer.args.disable_tqdm:

@@ -75,16 +75,17 @@ def test_a_file_in_place_of_the_output_folder_is_an_error_before_anything_runs(p
         train_from_arguments(TINY | dict(train_data=str(pairs_file), output_dir=str(pairs_file)))
 
 
-def test_margins_scaled_to_mean_one_average_one(tmp_path):
-    from normbt_lab.backbones import load_tokenizer, resolve_backbone
-    from normbt_lab.data.checks import prepare_pairs
-    from normbt_lab.training import _dataset
+def test_a_misspelt_margin_scale_is_refused_when_asked_for_also_where_no_pair_has_a_margin():
+    with pytest.raises(UsageError, match="margin_scale is mean1 or nothing; got 'meen1'"):
+        TrainingRequest([PreferencePair("2 + 2?", "4", "5")], margin_scale="meen1")
 
-    pairs = [PreferencePair(row["prompt"], row["chosen"], row["rejected"], margin=row["margin"]) for row in ROWS]
-    data = prepare_pairs(pairs, load_tokenizer(resolve_backbone("tiny-random")), max_length=None)
-    margins = _dataset(data, "mean1")["margin"]
-    assert sum(margins) / 8 == pytest.approx(1.0)
-    assert margins[7] / margins[0] == pytest.approx(8.0)
+
+def test_margins_of_negative_mean_stop_a_run_before_they_train_with_turned_signs(pairs_file, tmp_path):
+    rows = [row | {"margin": -row["margin"]} for row in ROWS]
+    pairs_file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    arguments = TINY | dict(train_data=str(pairs_file), output_dir=str(tmp_path / "run"), doctor=False)
+    with pytest.raises(NormBTError, match="mean, which has to be above 0; it is -"):
+        train_from_arguments(arguments | dict(margin_scale="mean1"))
 
 
 def test_precision_is_chosen_unless_said(tmp_path):

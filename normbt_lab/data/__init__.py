@@ -7,6 +7,7 @@ readers.py       a source -> a stream of pairs
 rejects.py       what was left out, and why
 bundled.py       the pairs that come with the package; generator/ makes them
 tokenization.py  a pair -> two sequences of token ids
+margins.py       margins on another scale
 checks.py        pairs -> the ones that can be trained on, and counts of all others
 batches.py       token ids -> tensors, and where the rewards are read
 """

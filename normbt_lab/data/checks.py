@@ -14,6 +14,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 from normbt_lab.data.formats import has_equal_ratings, is_empty
+from normbt_lab.data.margins import scaled_margins
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.data.tokenization import TokenizedPair, UntokenizablePair, check_length_rule, tokenize_pair
@@ -98,10 +99,17 @@ class PreparedPairs:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def to_dataset(self) -> Dataset:
+    def to_dataset(self, *, with_margins: bool = True, margin_scale: str | None = None) -> Dataset:
         """The pairs as TRL's trainer takes them: columns ``chosen_ids``, ``rejected_ids``, ``index`` and ``margin``.
 
         ``index`` is the place in `pairs`, so that a batch can be named. ``margin`` is there only if every pair has one.
+
+        Args:
+            with_margins: False leaves the margins out, for a loss that does not read them.
+            margin_scale: What the margins are divided by, as in `scaled_margins`.
+
+        Raises:
+            NormBTError: The margins cannot be brought to this scale.
         """
         from datasets import Dataset
 
@@ -110,13 +118,12 @@ class PreparedPairs:
             "rejected_ids": [tokenized.rejected_ids for tokenized in self.tokenized],
             "index": list(range(len(self))),
         }
-        margins = [pair.margin for pair in self.pairs]
-        if all(margin is not None for margin in margins):
-            columns["margin"] = margins
-        elif any(margin is not None for margin in margins):
-            logger.warning(
-                "%d of %d pairs have no margin, so the margin column is left out", margins.count(None), len(margins)
-            )
+        margins = [pair.margin for pair in self.pairs if pair.margin is not None] if with_margins else []
+        if margins and len(margins) == len(self):
+            columns["margin"] = scaled_margins(margins, margin_scale)
+        elif margins:
+            missing = len(self) - len(margins)
+            logger.warning("%d of %d pairs have no margin, so the margin column is left out", missing, len(self))
         return Dataset.from_dict(columns)
 
 

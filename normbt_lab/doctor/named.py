@@ -25,7 +25,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.model import LoraSettings, build_reward_model, load_reward_model
 from normbt_lab.shipped.registry import is_shipped_name, shipped_folder
 from normbt_lab.trainer import NormBTConfig
-from normbt_lab.training import TrainingRequest, request_and_config
+from normbt_lab.training_request import TrainingRequest, request_and_config
 
 # Larger weights take more than seconds to read; their files and headers are looked at instead.
 LARGEST_WEIGHTS = 2 * 2**30

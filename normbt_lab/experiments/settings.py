@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from normbt_lab.data.margins import require_margin_scale
 from normbt_lab.errors import UsageError
 from normbt_lab.recipes import require_known, require_types
 
@@ -111,8 +112,7 @@ class TrialSettings:
                 "label_noise and near_duplicates are shares of the training pairs, 0 to 1 and together at most 1; "
                 f"got {self.label_noise} and {self.near_duplicates}. For a tenth write 0.1."
             )
-        if self.margin_scale not in (None, "mean1"):
-            raise UsageError(f"margin_scale is mean1 or nothing; got {self.margin_scale!r}")
+        require_margin_scale(self.margin_scale)
         if self.train_pairs < 1 or self.batch_size < 1 or self.batch_size % self.micro_batch_size:
             raise UsageError(
                 "train_pairs and batch_size are 1 or more, and batch_size a multiple of micro_batch_size; got "

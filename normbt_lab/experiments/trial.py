@@ -23,7 +23,6 @@ from normbt_lab.experiments.trial_data import TrialData
 from normbt_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from normbt_lab.data.checks import PreparedPairs
     from normbt_lab.trainer import NormBTConfig, NormBTTrainer
 
 logger = logging.getLogger(__name__)
@@ -135,13 +134,14 @@ def _run(settings: TrialSettings, data: TrialData, folder: Path, fingerprint: st
 
 def _trainer(settings: TrialSettings, data: TrialData, folder: Path) -> tuple[NormBTTrainer, int]:
     """The same trainer that `normbt train` uses, and the number of pairs it trains on."""
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
-
     from normbt_lab.backbones import load_tokenizer, resolve_backbone
     from normbt_lab.data.checks import prepare_pairs
     from normbt_lab.model import LoraSettings, build_reward_model
+    from normbt_lab.objectives import OBJECTIVES
     from normbt_lab.quiet import quiet_loading
     from normbt_lab.trainer import NormBTTrainer
+    from normbt_lab.training import show_readable_progress
+    from normbt_lab.training_request import compute_dtype
 
     config = _config(settings, folder)
     backbone = resolve_backbone(settings.model, settings.num_layers)
@@ -153,38 +153,21 @@ def _trainer(settings: TrialSettings, data: TrialData, folder: Path) -> tuple[No
         backbone,
         settings.adapter,
         seed=settings.seed,
-        dtype=_dtype(config),
+        dtype=compute_dtype(config),
         lora=LoraSettings(settings.lora_r, settings.lora_alpha),
         head_layer_norm=settings.head_layer_norm,
     )
+    needs_margin = OBJECTIVES[settings.objective].needs_margin
+    dataset = prepared.to_dataset(with_margins=needs_margin, margin_scale=settings.margin_scale)
     with quiet_loading():
-        trainer = NormBTTrainer(
-            model=model, args=config, train_dataset=_dataset(prepared, settings), processing_class=tokenizer
-        )
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
+        trainer = NormBTTrainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer)
+    show_readable_progress(trainer)
     return trainer, len(prepared)
-
-
-def _dataset(prepared: PreparedPairs, settings: TrialSettings) -> Any:
-    """Token ids, with margins only for a loss that reads them."""
-    from normbt_lab.objectives import OBJECTIVES
-
-    dataset = prepared.to_dataset()
-    if "margin" not in dataset.column_names:
-        return dataset
-    if not OBJECTIVES[settings.objective].needs_margin:
-        return dataset.remove_columns("margin")
-    if settings.margin_scale is None:
-        return dataset
-    mean = sum(dataset["margin"]) / len(dataset)
-    margins = [margin / mean for margin in dataset["margin"]]
-    return dataset.remove_columns("margin").add_column("margin", margins)
 
 
 def _config(settings: TrialSettings, folder: Path) -> NormBTConfig:
     from normbt_lab.precision import choose_precision
-    from normbt_lab.training import make_config
+    from normbt_lab.training_request import make_config
 
     same_names = (
         "objective label_smoothing weighting norm_alpha ema_beta weight_norm center_rewards_coefficient max_grad_norm "
@@ -221,10 +204,11 @@ def _scores(trainer: NormBTTrainer, settings: TrialSettings, data: TrialData) ->
 
     from normbt_lab.model import RewardModel
     from normbt_lab.scoring import score_pairs
+    from normbt_lab.training_request import compute_dtype
 
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
     reward_model = RewardModel(model, trainer.processing_class, Path(trainer.args.output_dir).name)
-    dtype = _dtype(trainer.args)
+    dtype = compute_dtype(trainer.args)
     is_mixed = dtype != torch.float32 and not settings.pure_bf16
     with torch.autocast(reward_model.device.type, dtype, enabled=is_mixed):
         return {
@@ -233,20 +217,13 @@ def _scores(trainer: NormBTTrainer, settings: TrialSettings, data: TrialData) ->
         }
 
 
-def _dtype(config: Any) -> Any:
-    import torch
-
-    if config.bf16 or config.pure_bf16:
-        return torch.bfloat16
-    return torch.float16 if config.fp16 else torch.float32
-
-
 def _versions(trainer: NormBTTrainer) -> dict[str, str]:
     import torch
     import transformers
     import trl
 
     from normbt_lab.project import version
+    from normbt_lab.training_request import compute_dtype
 
     return {
         "normbt_lab": version(),
@@ -254,6 +231,6 @@ def _versions(trainer: NormBTTrainer) -> dict[str, str]:
         "transformers": transformers.__version__,
         "trl": trl.__version__,
         "python": platform.python_version(),
-        "precision": str(_dtype(trainer.args)).removeprefix("torch."),
+        "precision": str(compute_dtype(trainer.args)).removeprefix("torch."),
         "device": str(trainer.args.device),
     }
