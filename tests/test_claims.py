@@ -14,6 +14,7 @@ from normbt_lab.experiments.trial_data import HELD_OUT
 from normbt_lab.paper import claims as module
 from normbt_lab.paper.claims import (
     EXACT,
+    MEANINGS,
     NOT_SEEN,
     OPPOSITE,
     REPLICATES,
@@ -107,6 +108,27 @@ def test_every_claim_has_its_line_and_the_verdicts_add_up():
     counts = [int(line.rpartition(": ")[2]) for line in page.splitlines() if line.startswith("- ") and "`" not in line]
     assert sum(counts) == len(claims()) == len(ROWS)
     assert page.count("\n| ") == len(ROWS) + 1
+
+
+def test_every_verdict_that_a_claim_has_is_defined_where_it_is_counted():
+    defined = ledger().partition("| Claim |")[0]
+    for verdict in {claim.verdict for claim in claims()}:
+        assert f"- **{verdict}** ({MEANINGS[verdict]}): " in defined
+
+
+def test_replicating_without_an_interval_is_said_to_be_about_the_number_alone():
+    assert any(claim.verdict == REPLICATES and claim.measurement.low is None for claim in claims())
+    assert "the whole 95 % interval, or a number that has none, lies on the claim's side" in ledger()
+
+
+def test_what_the_shipped_models_lose_in_safety_is_said_in_the_measured_numbers():
+    found = measured_file("compare-test.json")["categories"]
+    (note,) = [claim.note for claim in claims() if "safety loses" in claim.note]
+    for name, in_words in (("safety", "loses 16.25 points (13 of its 80"), ("reasoning", "gains 10.6 (17 of its 160)")):
+        gain, points, pairs, size = found[name]["gain"]["mean"], *map(float, re.findall(r"[\d.]+", in_words))
+        assert in_words in note
+        assert round(abs(gain) * size) == pairs and found[name]["pairs"] == size
+        assert abs(100 * gain) == pytest.approx(points, abs=0.05)
 
 
 def test_measured_files_are_read_whole():
