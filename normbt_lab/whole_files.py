@@ -37,14 +37,13 @@ def whole_file(path: Path, what: str = "") -> Iterator[Path]:
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield unfinished
-        # On the disk before it gets the name: after a power cut, the name could otherwise stand for an empty file.
-        with unfinished.open("r+b") as stream:
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise _unwritable(path, what, error) from error
+        with explained_writing(path, what):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield unfinished
+            # On the disk before it gets the name: after a power cut, the name could otherwise stand for an empty file.
+            with unfinished.open("r+b") as stream:
+                os.fsync(stream.fileno())
+            os.replace(unfinished, path)
     finally:
         with suppress(OSError):
             unfinished.unlink()
@@ -72,12 +71,11 @@ def whole_folder(folder: Path, what: str = "") -> Iterator[Path]:
     is_new = not folder.exists()
     unfinished = folder / f".saving-{os.getpid()}"
     try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        for path in unfinished.iterdir():
-            os.replace(path, folder / path.name)
-    except OSError as error:
-        raise _unwritable(folder, what, error) from error
+        with explained_writing(folder, what):
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            for path in unfinished.iterdir():
+                os.replace(path, folder / path.name)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         if is_new:
@@ -85,6 +83,36 @@ def whole_folder(folder: Path, what: str = "") -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _unwritable(path: Path, what: str, error: OSError) -> NormBTError:
-    named = f"{what} to {path}" if what else path
-    return NormBTError(f"cannot write {named} ({error.strerror or error}): free space, or choose another place")
+@contextmanager
+def explained_writing(path: Path, what: str = "") -> Iterator[None]:
+    """A block that writes to `path`: where the disk refuses, one line with cause and fix, whoever did the writing.
+
+    Args:
+        path: What the error message names.
+        what: What it calls it, such as ``the checkpoint``.
+
+    Raises:
+        NormBTError: It cannot be written there.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = _refusal_of_disk(error)
+        if reason is None:
+            raise
+        named = f"{what} to {path}" if what else path
+        raise NormBTError(f"cannot write {named} ({reason}): free space, or choose another place") from error
+
+
+def _refusal_of_disk(error: Exception) -> str | None:
+    """Why the disk would not take a file; None for an error of another kind.
+
+    safetensors and torch have errors of their own for it, and torch's does not say what happened.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if type(error).__name__ == "SafetensorError" and "I/O error" in str(error):
+        return str(error)
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):
+        return "a file broke off, as on a full disk"
+    return None

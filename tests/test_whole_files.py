@@ -1,4 +1,7 @@
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -38,6 +41,27 @@ def test_a_full_disk_is_a_message_and_leaves_the_older_file(tmp_path):
         unfinished.symlink_to("/dev/full")
         unfinished.write_text("half")
     assert path.read_text() == "older" and names(tmp_path) == ["report.html"]
+
+
+LIMITED_WRITING = """
+import resource, sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from normbt_lab.whole_files import whole_file
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # the system's own limit on a file stands for a full disk
+with whole_file(Path(sys.argv[1]), "the model") as unfinished:
+    {"torch": torch.save, "safetensors": save_file}[sys.argv[2]]({"weight": torch.zeros(100_000)}, unfinished)
+"""
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_a_library_that_runs_out_of_space_gives_the_same_message(tmp_path, library):
+    words = [sys.executable, "-c", LIMITED_WRITING, str(tmp_path / "model"), library]
+    failed = subprocess.run(words, capture_output=True, text=True)
+    assert re.search(r"NormBTError: cannot write the model to .*model \(.+\): free space", failed.stderr)
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("place", ["a file/report.html", "a folder"])
