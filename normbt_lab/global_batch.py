@@ -10,6 +10,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
+from normbt_lab.representations import in_float64
+
 
 @dataclass
 class PairCollator(DataCollatorForPreference):
@@ -62,7 +64,7 @@ def mean_over_pairs(accelerator: Accelerator, values: list[Tensor]) -> float:
         accelerator: The trainer's.
         values: One tensor per micro-batch of this process, shape (pairs,) each.
     """
-    total = sum(value.double().sum().item() for value in values)
+    total = sum(in_float64(value).sum().item() for value in values)
     count = sum(len(value) for value in values)
     return sum_over_processes(accelerator, total) / sum_over_processes(accelerator, float(count))
 

@@ -23,15 +23,17 @@ class StepRecord:
     quantities: list[Tensor] = field(default_factory=list)
     distances: list[Tensor] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    at_bound: list[Tensor] = field(default_factory=list)
     pair_indices: list[Tensor] = field(default_factory=list)
     loss: float = 0.0
 
-    def add(self, rewards: Rewards, quantity: Tensor, distance: Tensor, weights: Tensor) -> None:
+    def add(self, rewards: Rewards, quantity: Tensor, distance: Tensor, weights: Tensor, at_bound: Tensor) -> None:
         """Take in one pass, each argument without gradients."""
         self.rewards.append(rewards)
         self.quantities.append(quantity)
         self.distances.append(distance)
         self.weights.append(weights)
+        self.at_bound.append(at_bound)
 
     def add_no_pairs(self, like: Tensor) -> None:
         """Take in a pass whose pairs do not count.
@@ -40,7 +42,7 @@ class StepRecord:
             like: Any tensor of that pass, for its device and number format.
         """
         nothing = like.detach()[:0]
-        self.add((nothing, nothing), nothing, nothing, nothing)
+        self.add((nothing, nothing), nothing, nothing, nothing, nothing.bool())
 
 
 def detached_rewards(pairs: PairOutputs) -> Rewards:
@@ -73,18 +75,18 @@ def reward_metrics(chosen: Tensor, rejected: Tensor) -> dict[str, float]:
     }
 
 
-def weight_metrics(distances: Tensor, weights: Tensor, bound: float | None) -> dict[str, float]:
+def weight_metrics(distances: Tensor, weights: Tensor, at_bound: Tensor | None) -> dict[str, float]:
     """Distances and weights of a global batch; the share of pairs at the bound where there is one.
 
     Args:
         distances: Representation distances, shape (pairs,).
         weights: Same shape.
-        bound: Largest weight.
+        at_bound: 1 for pairs that ``max_weight`` holds, 0 for the others, same shape; None without a bound.
     """
     metrics = {f"distance_{name}": distances.quantile(quantile).item() for name, quantile in _QUANTILES.items()}
     metrics["distance_mean"] = distances.mean().item()
     metrics["weight_mean"] = weights.mean().item()
     metrics["weight_max"] = weights.max().item()
-    if bound is not None:
-        metrics["clipped_share"] = (weights >= bound).float().mean().item()
+    if at_bound is not None:
+        metrics["clipped_share"] = at_bound.mean().item()
     return metrics

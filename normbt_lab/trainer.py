@@ -67,11 +67,12 @@ class NormBTTrainer(RewardTrainer):
     Everything not listed here is TRL's: data formats, tokenisation, PEFT, logging, checkpoints.
 
     Logged besides TRL's metrics, each a mean over the steps since the last log:
-        running_mean: The running mean that the step's weights used, in the weighting's unit.
+        running_mean: The running mean that the step's weights used, in the weighting's unit; 1 without one
+            (``ema_beta=None``).
         distance_mean, distance_min, distance_p10, distance_p25, distance_p75, distance_p90, distance_max:
             Representation distances of the global batch (Figure 9).
         weight_mean, weight_max: Weights of the global batch.
-        clipped_share: Share of pairs whose weight ``max_weight`` cut.
+        clipped_share: Share of pairs whose weight reached ``max_weight``, before ``mean1`` scales it.
         tie_rate: Share of pairs with exactly equal rewards.
         clip_rate: Share of steps whose gradient norm exceeded ``max_grad_norm``.
     TRL's metric ``margin`` is the mean reward difference, not the margin of the data.
@@ -126,8 +127,8 @@ class NormBTTrainer(RewardTrainer):
         """NormBT's loss (paper eq. 13): the mean of weight times Bradley-Terry over the pairs of one pass."""
         pairs, gradients = self._forward_with_gradients(model, batch)
         quantity = self.step_weights.weighting.quantity(pairs).detach()  # ‖h_w − h_l‖, (pairs,)
-        weights = self.step_weights.weigh(quantity)  # eq. 11, (pairs,)
-        self._step.add(detached_rewards(pairs), quantity, pairs.representation_distance.detach(), weights)
+        weights, at_bound = self.step_weights.weigh(quantity)  # eq. 11, (pairs,)
+        self._step.add(detached_rewards(pairs), quantity, pairs.representation_distance.detach(), weights, at_bound)
         return self._weighted_loss(pairs, weights, batch.margin, gradients) + self._centering(pairs)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
@@ -157,10 +158,10 @@ class NormBTTrainer(RewardTrainer):
 
     def _finish_step(self) -> None:
         step, self._step = self._step, StepRecord()
-        bound = self.step_weights.bound
         self._metrics["train"]["running_mean"].append(self.step_weights.finish_step(step.quantities))
         distances, weights = (gather_pairs(self.accelerator, values) for values in (step.distances, step.weights))
-        self._add_metrics("train", weight_metrics(distances, weights, bound))
+        at_bound = None if self.args.max_weight is None else gather_pairs(self.accelerator, step.at_bound)
+        self._add_metrics("train", weight_metrics(distances, weights, at_bound))
 
     def compute_loss(
         self,
@@ -399,6 +400,9 @@ class NormBTTrainer(RewardTrainer):
         Args:
             resume_from_checkpoint: A checkpoint folder, or True for the newest complete one of ``output_dir``.
             **kwargs: Passed on.
+
+        Raises:
+            UsageError: The checkpoint's running mean is of another quantity (`StepWeights.resume`).
         """
         output_dir = Path(self.args.output_dir)
         checkpoint = checkpoint_to_resume(output_dir, resume_from_checkpoint)
@@ -410,7 +414,7 @@ class NormBTTrainer(RewardTrainer):
 
     def _restore(self, checkpoint: Path) -> int:
         state = NormBTState.read(checkpoint)
-        self.running_mean.value = state.running_mean
+        self.step_weights.resume(state)
         self._total_train_tokens = state.num_tokens
         self.resumed_log = UnfinishedLog.read(checkpoint)
         return state.global_step

@@ -153,6 +153,11 @@ class RunningMean:
     beta: float = 0.9
     value: float | None = None
 
+    @classmethod
+    def starting(cls, ema_beta: float | None) -> RunningMean:
+        """The mean before the first step; without a β it is 1 and stays 1 ("No EMA" of Table 2)."""
+        return cls(beta=1.0, value=1.0) if ema_beta is None else cls(beta=ema_beta)
+
     def update(self, batch_mean: float) -> None:
         """Take in the mean of one global batch; the first sets the running mean.
 

@@ -46,3 +46,19 @@ def test_a_mean_over_pairs_counts_pairs_and_not_passes():
     passes = [torch.tensor([1.0, 2.0, 3.0]), torch.tensor([6.0])]
     assert mean_over_pairs(alone, passes) == 3.0
     assert gather_pairs(alone, passes).tolist() == [1.0, 2.0, 3.0, 6.0]
+
+
+class OnAppleGpu(torch.Tensor):
+    """Stands for a tensor on a device without float64; it lies on the CPU and refuses what such a device refuses."""
+
+    @property
+    def device(self):
+        return torch.device("mps")
+
+    def double(self):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+
+def test_a_mean_over_pairs_asks_a_device_without_float64_for_none():
+    passes = [torch.tensor(values).as_subclass(OnAppleGpu) for values in ([1.0, 2.0, 3.0], [6.0])]
+    assert mean_over_pairs(process(0, processes=1), passes) == 3.0

@@ -77,6 +77,11 @@ def test_under_normbt_a_single_pair_moves_the_head_by_its_error_and_not_its_dist
         assert (run.weight - start.weight)[0].item() == pytest.approx(error, rel=1e-4)
 
 
+def test_without_a_running_mean_the_mean_used_is_1(cached):
+    run = train_head(cached, weighting="normbt", ema_beta=None, batch_size=4, epochs=1)
+    assert [record["running_mean"] for record in run.history] == [1.0] * 3
+
+
 def test_exact_weights_are_normbt_weights_on_a_linear_head(cached):
     """Eq. 6: the gradient of the reward difference with respect to the head is h_w - h_l."""
     exact, normbt = (train_head(cached, weighting=name, epochs=20) for name in ("exact", "normbt"))

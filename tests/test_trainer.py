@@ -218,6 +218,27 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(backbone, tokenizer, 
     assert losses(whole)[4:] == losses(resumed)[4:]
 
 
+def test_a_run_is_not_resumed_with_the_running_mean_of_another_quantity(backbone, tokenizer, tmp_path):
+    changed = dict(save_strategy="steps", save_steps=2, max_steps=2)
+    make(backbone, tokenizer, tmp_path, **changed).train()
+    other = make(backbone, tokenizer, tmp_path, weighting="cosine", **changed)
+    start, files = parameters(other).clone(), sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="weighting='normbt' and this run has weighting='cosine'"):
+        other.train(resume_from_checkpoint=True)
+    assert other.running_mean.value is None and other.resumed_log is None
+    assert torch.equal(parameters(other), start)
+    assert sorted(tmp_path.rglob("*")) == files
+
+
+def test_without_a_running_mean_no_pass_is_made_ahead_and_1_is_logged(backbone, tokenizer, tmp_path):
+    run = make(backbone, tokenizer, tmp_path, ema_beta=None, max_steps=1)
+    passes = []
+    run.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    run.train()
+    assert len(passes) == 2  # one per micro-batch
+    assert run.state.log_history[0]["running_mean"] == 1.0
+
+
 def test_a_damaged_state_file_is_named(tmp_path):
     (tmp_path / STATE_FILE).write_text('{"running_mean": 1.0')
     with pytest.raises(NormBTError, match="damaged"):

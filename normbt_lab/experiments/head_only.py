@@ -19,7 +19,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.experiments.suite import Row, load_suite
 from normbt_lab.objectives import OBJECTIVES, reward_centering
 from normbt_lab.recipes import closest
-from normbt_lab.representations import PairOutputs
+from normbt_lab.representations import PairOutputs, in_float64
 from normbt_lab.weights import WEIGHTINGS, RunningMean, pair_weights
 
 INITIAL_SPREAD = 0.02
@@ -240,7 +240,7 @@ class _Training:
         self.head = _fresh_head(outputs.h_chosen, settings, self.generator)
         self.optimizer = _optimizer(self.head, settings)
         self.weighting = "normbt" if settings.weighting == "exact" else settings.weighting
-        self.running_mean = RunningMean(beta=1.0 if settings.ema_beta is None else settings.ema_beta)
+        self.running_mean = RunningMean.starting(settings.ema_beta)
         self.history: list[dict[str, float]] = []
 
     def run(self) -> HeadRun:
@@ -274,7 +274,7 @@ class _Training:
     def _weigh(self, outputs: PairOutputs) -> tuple[Tensor, float]:
         """Weights of the batch, and the running mean that they used; uniform weights track it and use none."""
         measured = WEIGHTINGS["normbt" if self.weighting == "uniform" else self.weighting].quantity(outputs).detach()
-        batch_mean = measured.double().mean().item()
+        batch_mean = in_float64(measured).mean().item()
         if self.running_mean.value is None:
             self.running_mean.update(batch_mean)
         used = self.running_mean.value
@@ -283,8 +283,7 @@ class _Training:
         if self.weighting == "uniform":
             return torch.ones_like(measured), used
         chosen = self.settings
-        mean = 1.0 if chosen.ema_beta is None else used
-        weights = pair_weights(measured, self.weighting, mean, chosen.norm_alpha, chosen.norm_eps, chosen.max_weight)
+        weights = pair_weights(measured, self.weighting, used, chosen.norm_alpha, chosen.norm_eps, chosen.max_weight)
         return (weights / weights.mean() if chosen.weight_norm == "mean1" else weights), used
 
     def _loss(self, outputs: PairOutputs, weights: Tensor, members: Tensor) -> Tensor:
