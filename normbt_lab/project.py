@@ -42,11 +42,25 @@ def colab_url(path: str) -> str:
     return f"https://colab.research.google.com/github/{owner_and_name}/blob/main/{path}"
 
 
+def how_to_install(extra: str = "", *, clone: str = "a clone") -> str:
+    """The sentence that says how to install the package: from a clone, because it is on no package index.
+
+    Args:
+        extra: Optional dependencies to install with it, by their name in pyproject.toml.
+        clone: ``a new clone`` where the files that are there are not to be trusted.
+
+    Example:
+        >>> how_to_install("quant")
+        "In a clone of the repository, run: pip install -e '.[quant]'"
+    """
+    package = f"'.[{extra}]'" if extra else "."
+    return f"In {clone} of the repository, run: pip install -e {package}"
+
+
 def _field(name: str) -> list[str]:
     try:
         return metadata(DISTRIBUTION).get_all(name) or []
     except PackageNotFoundError:
         raise NormBTError(
-            f"{DISTRIBUTION} is imported but not installed, so its version and address are unknown. "
-            "In a clone of the repository, run: pip install -e ."
+            f"{DISTRIBUTION} is imported but not installed, so its version and address are unknown. {how_to_install()}"
         ) from None

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from normbt_lab.errors import UsageError
+from normbt_lab.project import how_to_install
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
@@ -25,7 +26,7 @@ def four_bit(compute_dtype: torch.dtype) -> BitsAndBytesConfig:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
-        raise UsageError("4-bit models need bitsandbytes: pip install 'normbt-lab[quant]'") from None
+        raise UsageError(f"4-bit models need bitsandbytes, which is not installed. {how_to_install('quant')}") from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import normbt_lab
-from normbt_lab.project import colab_url, repository_url
+from normbt_lab.project import colab_url, how_to_install, repository_url
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -91,6 +91,24 @@ def test_the_address_stands_once_in_the_repository() -> None:
 def test_the_installed_package_knows_the_address() -> None:
     assert repository_url() == PYPROJECT["project"]["urls"]["Repository"]
     assert colab_url("notebooks/x.ipynb").endswith("/blob/main/notebooks/x.ipynb")
+
+
+def test_no_text_tells_to_install_the_package_from_an_index_that_does_not_have_it() -> None:
+    from_an_index = re.compile(r"pip install (?:-\S+ )*[\\'\"]*normbt[-_]lab(?!\S* @ git\+)")
+    assert from_an_index.search("pip install --no-deps 'normbt-lab[quant]'")
+    texts = [path for path in tracked_files() if ROOT / "tests" not in path.parents]
+    assert [path.name for path in texts if from_an_index.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_the_extras_that_messages_name_exist() -> None:
+    named = {
+        extra
+        for path in (ROOT / "normbt_lab").rglob("*.py")
+        for extra in re.findall(r"how_to_install\([\"'](\w+)[\"']\)", path.read_text(encoding="utf-8"))
+    }
+    assert named >= {"all", "quant"}
+    assert named <= set(PYPROJECT["project"]["optional-dependencies"])
+    assert how_to_install() == "In a clone of the repository, run: pip install -e ."
 
 
 # dependencies

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 
 from normbt_lab.errors import NormBTError
+from normbt_lab.project import how_to_install
 
 
 def bundled_bytes(name: str) -> bytes:
@@ -29,7 +30,7 @@ def bundled_bytes(name: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != _digests()[name]:
         raise NormBTError(
             f"{name} of the bundled pairs is missing or not the file that was packed (SHA-256 {_digests()[name]}): the "
-            "installation is damaged. Run: pip install --force-reinstall --no-deps normbt-lab"
+            f"installation is damaged. {how_to_install(clone='a new clone')}"
         )
     return content
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.project import how_to_install
 
 
 class ShippedModel(NamedTuple):
@@ -85,7 +86,7 @@ def shipped_folder(name: str) -> Path:
         if not (folder / file).is_file() or _sha256(folder / file) != digest:
             raise NormBTError(
                 f"{file} of the shipped model {name} is missing or not the file that was packed (SHA-256 {digest}): "
-                "the installation is damaged. Run: pip install --force-reinstall --no-deps normbt-lab"
+                f"the installation is damaged. {how_to_install(clone='a new clone')}"
             )
     return folder
 
