@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -193,8 +194,23 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
     from normbt_lab.training import train_from_arguments
 
     folder = train_from_arguments(arguments)
-    print(f"The reward model is in {folder}. Next: normbt evaluate --model {folder} --input bundled:test")
+    print(f"The reward model is in {folder}. {_next_step(folder, arguments)}")
     return DONE
+
+
+def _next_step(folder: Path, arguments: dict[str, Any]) -> str:
+    """How to evaluate a run's model on pairs of the kind that it was trained on.
+
+    Example:
+        >>> _next_step(Path("run"), {"train_data": "bundled:train"})
+        'Next: normbt evaluate --model run --input bundled:test'
+    """
+    command = f"Next: normbt evaluate --model {shlex.quote(str(folder))} --input"
+    if arguments.get("eval_data") not in (None, "none"):
+        return f"{command} {shlex.quote(str(arguments['eval_data']))}"
+    if str(arguments["train_data"]).partition(":")[0] == "bundled":
+        return f"{command} bundled:test"
+    return f"{command} PAIRS, where PAIRS are held-out pairs: none of those it trained on"
 
 
 def _trainer_arguments(words: Sequence[str]) -> dict[str, Any]:
@@ -598,10 +614,12 @@ def _unknown_words(words: Sequence[str], parser: argparse.ArgumentParser) -> str
 
 def _explain(error: Exception) -> str:
     """One line for a person: what went wrong, and what to do about it."""
+    from normbt_lab.project import how_to_install
+
     if isinstance(error, NormBTError):
         message = str(error)
     elif isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("normbt_lab"):
-        message = f"the package '{error.name}' is not installed. Run: pip install 'normbt-lab[all]'"
+        message = f"the package '{error.name}' is not installed. {how_to_install('all')}"
     elif isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         message = f"{error.strerror.lower()}{where}. Check the path, its permissions and the free space"

@@ -10,10 +10,11 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from normbt_lab.cli import DONE, FAILURE, WRONG_USE, main
+from normbt_lab.cli import DONE, FAILURE, WRONG_USE, _next_step, main
 from normbt_lab.recipes import load_recipe
 
 COMMANDS = [
@@ -116,6 +117,20 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     assert message in error_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"train_data": "mine.csv", "eval_data": "my held-out.csv"}, "--input 'my held-out.csv'"),
+        ({"train_data": "mine.csv"}, "held-out pairs"),
+        ({"train_data": "bundled", "eval_data": None}, "--input bundled:test"),
+    ],
+)
+def test_the_next_step_after_training_is_on_pairs_of_the_same_kind(arguments: dict[str, Any], expected: str) -> None:
+    step = _next_step(Path("run"), arguments)
+    assert expected in step
+    assert ("bundled" in step) == (arguments["train_data"] == "bundled")
+
+
 def test_without_a_command_the_help_is_shown_as_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == WRONG_USE
     out, err = capsys.readouterr()
@@ -204,7 +219,7 @@ def trained(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("--max_steps", "2", "--per-device-train-batch-size=4", "--weighting", "normbt"),
     )
     assert result.returncode == DONE, result.stderr
-    assert str(folder) in result.stdout
+    assert f"normbt evaluate --model {folder} --input {pairs_file}\n" in result.stdout
     return folder
 
 

@@ -70,6 +70,8 @@ def test_a_file_without_a_good_row_is_an_error_with_the_columns_found(tmp_path):
     assert "no good row among 3" in message
     assert f"{path}:1: missing field" in message
     assert "Expected 'chosen' and 'rejected'" in message and "found question, answer" in message
+    assert "Rename the column of the better response" in message
+    assert "give the format" not in message  # no command has such an option
     assert "\n" not in message
 
 

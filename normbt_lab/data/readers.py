@@ -119,7 +119,8 @@ class _Tally:
         return (
             f"{self.name} has no good row among {self.read:,}; the first rejected: {self.first_rejected}. "
             "Expected 'chosen' and 'rejected', best with 'prompt', or the columns of another known layout "
-            f"({', '.join(FORMATS)}); found {self.columns or 'no columns'}. Rename the columns or give the format."
+            f"({', '.join(FORMATS)}); found {self.columns or 'no columns'}. Rename the column of the better response "
+            "to 'chosen', of the worse to 'rejected' and of the question to 'prompt'."
         )
 
 
