@@ -21,6 +21,7 @@ from normbt_lab.experiments.settings import TrialSettings, trial_settings
 from normbt_lab.experiments.split_scores import SplitScores
 from normbt_lab.experiments.suite import SCALES
 from normbt_lab.experiments.suite_report import write_suite_report
+from normbt_lab.experiments.summary import suite_summary, summary_text
 from normbt_lab.experiments.trial import RESULT_FILE, TrialResult, run_trial
 from normbt_lab.experiments.trial_data import HELD_OUT, VALIDATION, load_trial_data
 from normbt_lab.trainer import NormBTTrainer
@@ -341,6 +342,21 @@ def test_a_line_of_the_table_is_its_runs_in_words(finished):
     lines = (folder / "small-smoke.md").read_text().splitlines()
     line = next(line for line in lines if line.startswith("| NormBT |"))
     assert line.split(" | ")[1] == expected
+
+
+def test_the_summary_is_json_with_a_line_of_text_per_row_and_split(finished):
+    suite, ledger, folder = finished
+    write_reports(folder)
+    text = (folder / "small-smoke-summary.json").read_text()
+    summary = suite_summary(suite, collect(suite, ledger, folder))
+    assert json.loads(text) == json.loads(json.dumps(summary))
+    rows = [line for line in text.splitlines() if '"row": ' in line]
+    assert [json.loads(line.strip().rstrip(","))["row"] for line in rows] == [line["row"] for line in summary["lines"]]
+    assert len(rows) == 8  # four rows, test and held out
+
+
+def test_an_empty_summary_is_json_too():
+    assert json.loads(summary_text({"suite": "x", "lines": []})) == {"suite": "x", "lines": []}
 
 
 def test_a_suite_that_was_stopped_half_way_still_has_a_report_with_every_row(finished):

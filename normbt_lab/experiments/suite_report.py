@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from normbt_lab.experiments.printed import printed_row
 from normbt_lab.experiments.results import RowResult, all_runs, collect, paired_gain
 from normbt_lab.experiments.runner import Ledger, ledgers
 from normbt_lab.experiments.suite import Condition, Suite, load_suite
-from normbt_lab.experiments.summary import suite_summary
+from normbt_lab.experiments.summary import suite_summary, summary_text
 from normbt_lab.experiments.trial_data import HELD_OUT, VALIDATION
 from normbt_lab.report import Section, write_report
 from normbt_lab.whole_files import write_whole
@@ -53,7 +52,7 @@ def write_suite_report(ledger: Ledger, output_dir: Path) -> Path:
     sections = suite_sections(suite, results)
     page = write_report(output_dir / f"{suite.name}-{suite.scale}.html", suite.title, sections)
     write_whole(page.with_suffix(".md"), as_markdown(suite.title, sections), "the report")
-    summary = json.dumps(suite_summary(suite, results), indent=1) + "\n"
+    summary = summary_text(suite_summary(suite, results))
     write_whole(output_dir / f"{suite.name}-{suite.scale}-summary.json", summary, "the summary")
     return page
 
