@@ -287,6 +287,40 @@ def test_it_works_with_an_adapter_and_with_a_trainer_of_transformers(backbone, t
     assert callback.total["chat"].of_pairs == 0.75
 
 
+def test_our_own_trainer_is_watched_where_it_trains_as_trl_does(backbone, tokenizer, tmp_path):
+    plain = dict(layout="padded", weighting="uniform", objective="bradley_terry")
+    found = []
+    for trainer, config, changed in ((RewardTrainer, RewardConfig, {}), (NormBTTrainer, NormBTConfig, plain)):
+        watched = run(trainer, config, backbone, tokenizer, tmp_path, **changed)
+        callback = UpdateShareCallback(watched.train_dataset)
+        watched.add_callback(callback)
+        watched.train()
+        found.append(callback)
+    theirs, ours = found
+    assert ours.total == theirs.total and ours.strongest == theirs.strongest
+
+
+@pytest.mark.parametrize(
+    "changed, needed",
+    [
+        ({}, "Set layout='padded', weighting='uniform', objective='bradley_terry'"),
+        ({"weighting": "uniform", "objective": "bradley_terry"}, "has layout='auto'. Set layout='padded', or"),
+        ({"layout": "padded", "objective": "bradley_terry"}, "has weighting='normbt'. Set weighting='uniform', or"),
+    ],
+)
+def test_a_run_whose_model_is_not_fed_what_counts_is_refused_before_it_starts(
+    backbone, tokenizer, tmp_path, changed, needed
+):
+    """Rows that share prefixes, weights and margins."""
+    watched = run(NormBTTrainer, NormBTConfig, backbone, tokenizer, tmp_path, **changed)
+    start = parameters(watched).clone()
+    watched.add_callback(UpdateShareCallback(watched.train_dataset))
+    with pytest.raises(UsageError, match=needed):
+        watched.train()
+    assert torch.equal(parameters(watched), start)
+    assert not watched.model._forward_pre_hooks
+
+
 def test_without_groups_there_is_one(backbone, tokenizer, tmp_path):
     trainer = run(RewardTrainer, RewardConfig, backbone, tokenizer, tmp_path)
     callback = UpdateShareCallback(trainer.train_dataset, by=None, page=tmp_path / "share.html")

@@ -82,6 +82,10 @@ class UpdateShareCallback(TrainerCallback):
     training itself is untouched: nothing is computed but a norm and a sigmoid per pair. Under several processes the
     first one's pairs are shown. Norms of single pairs are added up, so directions that cancel count fully.
 
+    The pull is that of plain Bradley-Terry: the weights of a mixin are left out. `NormBTTrainer` is watched where it
+    trains so, with ``layout="padded"``, ``weighting="uniform"`` and ``objective="bradley_terry"``; what else it does to
+    a pair does not show in what its model is fed.
+
     Args:
         dataset: The trainer's own data, ``trainer.train_dataset``: columns ``chosen_ids``, ``rejected_ids`` and `by`.
         by: Column that names the group, such as ``category`` or ``source``; None for no groups.
@@ -119,7 +123,12 @@ class UpdateShareCallback(TrainerCallback):
     # ---- what the trainer calls
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start to listen to the forward passes."""
+        """Start to listen to the forward passes.
+
+        Raises:
+            UsageError: The run shares prefixes, weighs its pairs or has another loss.
+        """
+        _require_plain_run(args)
         model: nn.Module = kwargs["model"]
         self._tokenizer = kwargs.get("processing_class")
         self._step = state.global_step
@@ -234,6 +243,18 @@ class _Sums:
             name: GroupShare(self.pairs[name] / pairs, self.pull[name] / pull if pull else 0.0)
             for name in sorted(self.pairs)
         }
+
+
+def _require_plain_run(args: Any) -> None:
+    wanted = {"layout": "padded", "weighting": "uniform", "objective": "bradley_terry"}  # TRL's arguments have none
+    changed = {name: getattr(args, name) for name, value in wanted.items() if getattr(args, name, value) != value}
+    if changed:
+        got = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        needed = ", ".join(f"{name}={wanted[name]!r}" for name in changed)
+        raise UsageError(
+            f"UpdateShareCallback shows the update of plain Bradley-Terry, one row per response; this run has {got}. "
+            f"Set {needed}, or leave the callback out"
+        )
 
 
 def _groups(dataset: Any, by: str | None) -> dict[int, str] | None:
