@@ -204,6 +204,14 @@ def test_the_slots_of_a_pair_come_together_whatever_row_they_are_in():
     assert slots.tolist() == [[5, 6, 7, 5, 8, 0], [9, 3, 0, 9, 4, 0]]
 
 
+def test_pairs_are_not_taken_out_of_rows_that_they_share():
+    """What the padded layout would read off the rows is another pair's, or two rests as one response."""
+    shared = collate_shared_prefix([([5, 6, 7], [5, 8]), ([9, 3], [9, 4])], PAD, MaskForm(additive=False))
+    for ask in (shared.token_pairs, lambda: shared.take([1]), lambda: share_prefixes(shared, PAD, shared.mask_form)):
+        with pytest.raises(TypeError, match="ask the padded batch"):
+            ask()
+
+
 @pytest.mark.parametrize("layout", [0, 1])
 def test_the_slots_of_a_pair_carry_its_whole_gradient(layout):
     """A linear layer's gradient for one pair is the sum of output gradient times input over the pair's slots."""

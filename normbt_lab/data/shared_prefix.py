@@ -18,7 +18,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ ROW_TOKENS = 1024
 ATTENTION_LENGTH = 2200
 """Row length at which a token's attention costs as much as the rest of its work: in training on a CPU at width 576, a
 slot costs 1 + row length / 2200."""
+
+_SHARED_ROWS = "pairs that share rows are not taken apart again: ask the padded batch, before its prefixes are shared"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,22 @@ class SharedPrefixBatch(PairBatch):
             mine = (is_slot & ((branch == PREFIX) | (branch == own))).float()
             means.append((of_pair * mine).sum(dim=1) / mine.sum(dim=1))
         return means[0], means[1]
+
+    def token_pairs(self) -> NoReturn:
+        """Refused, and with it what lays pairs out anew.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(_SHARED_ROWS)
+
+    def take(self, numbers: Sequence[int]) -> NoReturn:
+        """Refused.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(_SHARED_ROWS)
 
 
 @dataclass(frozen=True)
