@@ -176,6 +176,15 @@ def test_gpt2_is_exact_and_says_what_it_computes_slowly(caplog):
     assert "transformer.wpe.weight" in caplog.text
 
 
+def test_a_model_that_trains_only_what_no_rule_covers_is_exact(caplog):
+    config = GPT2Config(vocab_size=61, n_embd=32, n_layer=2, n_head=4, n_positions=64, pad_token_id=0, num_labels=1)
+    torch.manual_seed(0)
+    model = GPT2ForSequenceClassification(config).eval().double().requires_grad_(False)
+    model.transformer.wpe.requires_grad_(True)
+    assert list(gradient_norms(model, batch_of()).squared) == ["transformer.wpe.weight"]
+    assert largest_relative_error(model, batch_of()) < 1e-9
+
+
 class Doubling(nn.Linear):
     """A layer that no rule knows, although it is called Linear."""
 

@@ -203,6 +203,8 @@ def gradient_groups(
     # From here on only the layers hold on to what entered them: inputs go one by one, outputs with the graph.
     calls.clear()
     del rules, used
+    if not layers:  # all that trains was slow
+        return
     output_gradients = list(
         torch.autograd.grad(total, layer_outputs, retain_graph=retain_graph, allow_unused=True, materialize_grads=True)
     )
