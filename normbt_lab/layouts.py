@@ -28,7 +28,7 @@ from normbt_lab.data.shared_prefix import (
 )
 from normbt_lab.data.tree_mask import MaskForm
 from normbt_lab.errors import NormBTError, UsageError
-from normbt_lab.representations import PairOutputs, pad_token_id, pair_outputs
+from normbt_lab.representations import PairOutputs, evaluation_mode, pad_token_id, pair_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -321,14 +321,8 @@ def check_layout(model: nn.Module, padded: PairBatch, shared: PairBatch) -> Layo
 
 
 def _measured(model: nn.Module, batch: PairBatch) -> PairOutputs:
-    was_training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad(), _without_autocast(model, batch.input_ids.device.type):
-            return pair_outputs(model, batch)
-    finally:
-        for module, training in was_training.items():
-            module.training = training
+    with evaluation_mode(model), torch.no_grad(), _without_autocast(model, batch.input_ids.device.type):
+        return pair_outputs(model, batch)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from normbt_lab.data.batches import PairBatch
 
 @dataclass(frozen=True)
 class PairOutputs:
-    """What the model says of a batch of pairs, float32 throughout.
+    """What the model says of a batch of pairs, float32; for a float64 model float64, averages aside.
 
     Attributes:
         reward_chosen: Rewards of the chosen responses, log-odds (nats), shape (pairs,).
@@ -141,6 +141,28 @@ def tapped_score_head(model: nn.Module) -> Iterator[TappedStates]:
         yield tapped
     finally:
         del head.forward  # the class's own forward shows again
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Passes inside are those of evaluation; each module has its own mode again after them, not all that of the model.
+
+    Example:
+        >>> model = nn.Sequential(nn.Dropout(), nn.Dropout()).train()
+        >>> _ = model[0].eval()
+        >>> with evaluation_mode(model):
+        ...     model[1].training
+        False
+        >>> model[0].training, model[1].training
+        (False, True)
+    """
+    was_training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in was_training.items():
+            module.training = training
 
 
 def pair_outputs(model: nn.Module, batch: PairBatch, average_pool: bool = False) -> PairOutputs:

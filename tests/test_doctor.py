@@ -404,6 +404,14 @@ def test_measured_rewards_and_distances_are_the_model_s(model, tokenizer, data):
     )
 
 
+def test_measuring_leaves_each_module_in_its_own_mode(model, data):
+    model.train()
+    model.model.layers[0].eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    measure_pairs(model, data.tokenized[:5])
+    assert {name: module.training for name, module in model.named_modules()} == before
+
+
 def test_rewards_one_bfloat16_step_apart_tie_and_others_do_not():
     """Near 4, bfloat16 numbers lie 1/32 apart."""
     measured = Measured([1.0], [1.0], [0], rewards=[(4.0, 4.001), (4.0, 4.0625)])

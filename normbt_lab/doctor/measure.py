@@ -12,7 +12,7 @@ from torch import nn
 
 from normbt_lab.data.batches import collate_pairs
 from normbt_lab.data.tokenization import TokenizedPair
-from normbt_lab.representations import pad_token_id, pair_outputs
+from normbt_lab.representations import evaluation_mode, pad_token_id, pair_outputs
 
 # A forward pass takes about two operations per parameter and token. This many are seconds on two CPU cores.
 OPERATIONS = {"cpu": 1e12, "cuda": 1e14}
@@ -46,8 +46,8 @@ class Measured:
 def measure_pairs(model: nn.Module, tokenized: Sequence[TokenizedPair]) -> Measured | None:
     """Distances and rewards of as many pairs as seconds allow; None where that is fewer than a handful.
 
-    Half are spread evenly over the data, half are those whose tokens differ least. The random state and the model's
-    mode stay as they are, so that a run after it is the run without it.
+    Half are spread evenly over the data, half are those whose tokens differ least. The random state and the mode of
+    each module stay as they are, so that a run after it is the run without it.
     """
     if getattr(model, "is_loaded_in_4bit", False):
         return None  # bitsandbytes may re-pack weights at the first forward pass without gradients
@@ -109,11 +109,7 @@ def _measure(model: nn.Module, pair: TokenizedPair) -> tuple[float, float, float
     """Chosen reward, rejected reward and distance of one pair."""
     parameter = next(model.parameters())
     batch = collate_pairs([(pair.chosen_ids, pair.rejected_ids)], pad_token_id(model)).to(parameter.device)
-    is_training, dtype = model.training, parameter.dtype
-    model.eval()
-    try:
-        with torch.no_grad(), torch.autocast(parameter.device.type, dtype, enabled=dtype != torch.float32):
-            outputs = pair_outputs(model, batch)
-    finally:
-        model.train(is_training)
+    autocast = torch.autocast(parameter.device.type, parameter.dtype, enabled=parameter.dtype != torch.float32)
+    with evaluation_mode(model), torch.no_grad(), autocast:
+        outputs = pair_outputs(model, batch)
     return outputs.reward_chosen.item(), outputs.reward_rejected.item(), outputs.representation_distance.item()
