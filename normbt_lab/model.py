@@ -48,6 +48,10 @@ HEAD_CONFIG: dict[str, Any] = {
 }
 
 
+class UntrainedHeadError(NormBTError):
+    """What was to be opened as a reward model is a language model: a backbone, whose rewards would be random."""
+
+
 @dataclass(frozen=True)
 class RewardModel:
     """A trained reward model, ready to score.
@@ -190,7 +194,7 @@ def load_classifier(
         ) from error
     keep_four_bit_weights(model)
     if with_head and any("score" in key for key in info["missing_keys"]):
-        raise NormBTError(
+        raise UntrainedHeadError(
             f"{path} is a language model without a trained score head: its rewards would be random. "
             "Train one with `normbt train`, or name a folder that `normbt train` wrote."
         )
@@ -208,7 +212,7 @@ def load_reward_model(name: str, dtype: str = "float32", device: str | None = No
         device: Torch device; the GPU where there is one by default.
 
     Raises:
-        NormBTError: Nothing there, no trained head, or an adapter for another backbone.
+        NormBTError: Nothing there, no trained head (`UntrainedHeadError`), or an adapter for another backbone.
         UsageError: Unknown dtype.
     """
     if dtype not in ("float32", "bfloat16", "float16"):

@@ -134,6 +134,10 @@ def test_a_fresh_backbone_says_so_and_a_trained_adapter_asks_for_its_own_gradien
     assert trained and all("lora_" in name or "modules_to_save" in name for name in trained)
 
 
+def test_the_folder_of_a_language_model_is_audited_with_a_fresh_head(backbone):
+    assert not load_for_audit(backbone.path).has_trained_head
+
+
 def test_the_command_prints_words_or_json_and_writes_records_and_a_page(tmp_path, capsys):
     words = ["audit", "--model", "tiny-random", "--input", "bundled:test", "--pairs", "24", "--max-length", "128"]
     records, page = tmp_path / "out" / "pairs.jsonl", tmp_path / "out" / "page.html"

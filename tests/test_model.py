@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, pipeline
 from normbt_lab.backbones import resolve_backbone
 from normbt_lab.certificate import rewards_of, stock_rewards
 from normbt_lab.errors import NormBTError, UsageError
-from normbt_lab.model import ADAPTERS, build_reward_model, load_reward_model, save_reward_model
+from normbt_lab.model import ADAPTERS, UntrainedHeadError, build_reward_model, load_reward_model, save_reward_model
 from normbt_lab.representations import score_head
 from normbt_lab.state import STATE_FILE, NormBTState
 
@@ -104,7 +104,7 @@ def test_a_layer_norm_before_the_head_is_not_saved_and_says_why(backbone, tokeni
 
 
 def test_a_language_model_without_a_head_is_no_reward_model(backbone):
-    with pytest.raises(NormBTError, match="without a trained score head"):
+    with pytest.raises(UntrainedHeadError, match="without a trained score head"):
         load_reward_model(backbone.path)
 
 

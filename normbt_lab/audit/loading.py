@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbt_lab.backbones import load_tokenizer, resolve_backbone
-from normbt_lab.errors import NormBTError
-from normbt_lab.model import RewardModel, ask_for_gradients, build_reward_model, load_reward_model
+from normbt_lab.model import RewardModel, UntrainedHeadError, ask_for_gradients, build_reward_model, load_reward_model
 from normbt_lab.shipped.registry import is_shipped_name
 
 
@@ -34,9 +33,8 @@ def load_for_audit(name: str, adapter: str = "none", num_layers: int | None = No
     if num_layers is None and adapter == "none" and _may_be_reward_model(name):
         try:
             loaded = load_reward_model(name)
-        except NormBTError as error:
-            if "without a trained score head" not in str(error):
-                raise
+        except UntrainedHeadError:
+            pass  # a backbone
         else:
             ask_for_gradients(loaded.model)
             return AuditedModel(loaded, has_trained_head=True)
