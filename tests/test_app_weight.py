@@ -10,7 +10,7 @@ from app_server import needs_browser, screenshot, serving, tiny_reward_models, v
 from torch.nn.functional import cosine_similarity
 
 from normbt_lab.app.explore_scores import bundled_source, explore_pairs
-from normbt_lab.app.head_laboratory import LaboratorySettings, compare_heads, halves
+from normbt_lab.app.head_laboratory import LaboratorySettings, compare_heads, halves, judged
 from normbt_lab.app.head_laboratory_figures import head_accuracy_figure, head_finding
 from normbt_lab.app.weight_tab_figures import update_share_figure, weight_curve_figure
 from normbt_lab.app.weight_tab_numbers import (
@@ -25,6 +25,7 @@ from normbt_lab.app.weight_tab_numbers import (
 from normbt_lab.app.weight_tab_table import shares_html
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.evaluation.intervals import Estimate
+from normbt_lab.experiments.head_only import train_head
 from normbt_lab.model import load_reward_model
 
 
@@ -171,6 +172,15 @@ def test_a_head_learns_what_separates_the_pairs_and_is_measured_on_others(explor
     separable = replace(explored, outputs=replace(explored.outputs, h_chosen=said, h_rejected=-said))
     found = compare_heads(separable, WeightSettings(), LaboratorySettings(learning_rate=0.1))
     assert found.weighted.overall.strict == found.uniform.overall.strict == 1.0
+
+
+def test_the_records_of_a_head_hold_its_error_and_not_that_of_the_explored_model(explored):
+    run = train_head(explored.outputs, epochs=3)
+    outputs, records = run.outputs(explored.outputs), judged(run, explored, range(40))
+    error = [pair.prediction_error for pair in records]
+    assert error == pytest.approx(torch.sigmoid(-outputs.reward_difference).tolist(), abs=1e-6)
+    assert [pair.preference_probability for pair in records] == pytest.approx([1 - each for each in error])
+    assert max(abs(new - old.prediction_error) for new, old in zip(error, explored.scored, strict=True)) > 1e-3
 
 
 def test_the_same_seed_gives_the_same_heads_and_it_stands_in_the_title(explored):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normbt_lab.app.equal_update import add_line_of_equal_update, round_updates
 from normbt_lab.evaluation.groups import grouped
 from normbt_lab.evaluation.tables import percent
 from normbt_lab.figures import (
@@ -57,7 +58,8 @@ def explore_figure(scored: Sequence[ScoredPair]) -> go.Figure:
     require(drawn, "pairs whose two answers lie apart")
     figure = titled_figure(update_finding(drawn))
     low, high = _span([pair.representation_distance for pair in drawn])
-    _add_lines_of_equal_update(figure, low, high)
+    for update in round_updates(low / 10, high):
+        add_line_of_equal_update(figure, update, low, high, {"color": faded(GREY, 0.55), "width": 1, "dash": "dot"})
     # Large markers first, so that small ones are not hidden under them.
     for number, (name, color, members) in enumerate(_by_category(drawn)):
         _add_points(figure, sorted(members, key=_weight, reverse=True), name, color, SYMBOLS[number % len(SYMBOLS)])
@@ -78,11 +80,11 @@ def update_finding(scored: Sequence[ScoredPair]) -> str:
 
     Example:
         >>> from types import SimpleNamespace
-        >>> pairs = [SimpleNamespace(prediction_error=0.5, representation_distance=d) for d in (1.0, 3.0)]
+        >>> pairs = [SimpleNamespace(representation_distance=d, head_update_size=0.5 * d) for d in (1.0, 3.0)]
         >>> update_finding(pairs)
         'The farther half of the pairs makes 75.0 % of the Bradley-Terry update'
     """
-    updates = [p.prediction_error * p.representation_distance for p in sorted(scored, key=_distance)]
+    updates = [pair.head_update_size for pair in sorted(scored, key=_distance)]
     total = sum(updates)
     if len(updates) < 2 or total == 0:
         return f"{count_of_pairs(len(updates))} on the plane of distance and error"
@@ -149,24 +151,6 @@ def _add_points(figure: go.Figure, pairs: Sequence[ScoredPair], name: str, color
         text=[f"{short_text(pair)}<br>weight {_weight(pair):.3g}" for pair in pairs],
         hovertemplate="%{text}<extra></extra>",
     )
-
-
-def _add_lines_of_equal_update(figure: go.Figure, low: float, high: float) -> None:
-    """error = update / distance, one line per power of ten and one between, wherever it crosses the plane."""
-    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    for update in (step * 10.0**power for power in powers for step in (1, 3)):
-        if update >= high:
-            continue
-        distances = np.geomspace(max(low, update), high, 60)
-        figure.add_scatter(
-            x=distances.tolist(),
-            y=(update / distances).tolist(),
-            mode="lines",
-            line={"color": GREY, "width": 1, "dash": "dot"},
-            opacity=0.55,
-            hoverinfo="skip",
-            showlegend=False,
-        )
 
 
 def _add_stacked_counts(figure: go.Figure, pairs: Sequence[ScoredPair], field: str, edges: np.ndarray) -> None:

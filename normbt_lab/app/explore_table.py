@@ -81,7 +81,7 @@ def table_rows(scored: Sequence[ScoredPair]) -> list[list[str | int | float]]:
             _rounded(pair.reward_difference),
             _rounded(pair.prediction_error),
             _rounded(pair.representation_distance),
-            _rounded(_update(pair)),
+            _rounded(pair.head_update_size),
             _rounded(pair.weight or 0.0),
             textwrap.shorten(pair.prompt[: 8 * EXCERPT], EXCERPT, placeholder=" ..."),
         ]
@@ -94,13 +94,8 @@ def _group(pair: ScoredPair) -> str:
     return group_names([pair.category])[0]
 
 
-def _update(pair: ScoredPair) -> float:
-    """Norm of the pair's Bradley-Terry gradient at the score head (paper eq. 6)."""
-    return pair.prediction_error * pair.representation_distance
-
-
 ORDERS: dict[str, Callable[[ScoredPair], float]] = {
-    "update, largest first": lambda pair: -_update(pair),
+    "update, largest first": lambda pair: -pair.head_update_size,
     "distance, largest first": lambda pair: -pair.representation_distance,
     "distance, smallest first": lambda pair: pair.representation_distance,
     "reward difference, largest first": lambda pair: -pair.reward_difference,
@@ -135,7 +130,7 @@ def reading_html(pair: ScoredPair) -> str:
     numbers = {
         "error": f"{pair.prediction_error:.3f}",
         "distance": f"{pair.representation_distance:.3g}",
-        "update": f"{_update(pair):.3g}",
+        "update": f"{pair.head_update_size:.3g}",
         "weight": f"{pair.weight or 0:.3g}",
         "reward difference": f"{pair.reward_difference:+.3f}",
     }

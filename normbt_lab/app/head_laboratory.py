@@ -98,13 +98,13 @@ def compare_heads(explored: Explored, weights: WeightSettings, settings: Laborat
             max_weight=weights.max_weight,
         ),
     }
-    judged = {name: _judged(run, explored, held_out) for name, run in runs.items()}
+    records = {name: judged(run, explored, held_out) for name, run in runs.items()}
     return HeadComparison(
         settings=settings,
         trained_on=len(training),
-        uniform=evaluate_pairs(judged["uniform"]),
-        weighted=evaluate_pairs(judged["weighted"]),
-        gain=paired_difference(judged["weighted"], judged["uniform"]),
+        uniform=evaluate_pairs(records["uniform"]),
+        weighted=evaluate_pairs(records["weighted"]),
+        gain=paired_difference(records["weighted"], records["uniform"]),
     )
 
 
@@ -153,8 +153,14 @@ def _train(explored: Explored, positions: Sequence[int], settings: LaboratorySet
         raise NormBTError(f"Training with {weights['weighting']} weights: {error}") from error
 
 
-def _judged(run: HeadRun, explored: Explored, positions: Sequence[int]) -> list[ScoredPair]:
-    """The records of these pairs as if this head had scored them."""
+def judged(run: HeadRun, explored: Explored, positions: Sequence[int]) -> list[ScoredPair]:
+    """The records of these pairs as if this head had scored them; the weights are still those of the explored rule.
+
+    Args:
+        run: A trained head.
+        explored: The pairs.
+        positions: Which of them.
+    """
     outputs = run.outputs(_some(explored.outputs, positions))
     rewards = zip(outputs.reward_chosen.tolist(), outputs.reward_rejected.tolist(), strict=True)
     return [_rewarded(explored.scored[i], *both) for i, both in zip(positions, rewards, strict=True)]
@@ -162,8 +168,7 @@ def _judged(run: HeadRun, explored: Explored, positions: Sequence[int]) -> list[
 
 def _rewarded(pair: ScoredPair, chosen: float, rejected: float) -> ScoredPair:
     """The record with these rewards; what the model reads alike, no head tells apart, whatever rounding says."""
-    rejected = rejected if pair.representation_distance else chosen
-    return replace(pair, reward_chosen=chosen, reward_rejected=rejected, reward_difference=chosen - rejected)
+    return pair.with_rewards(chosen, rejected if pair.representation_distance else chosen)
 
 
 def _some(outputs: PairOutputs, positions: Sequence[int]) -> PairOutputs:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from normbt_lab.app.equal_update import add_line_of_equal_update, round_updates
 from normbt_lab.app.reading import Reading
 from normbt_lab.app.reference import ReferencePoint
 from normbt_lab.app.style import page_figure
@@ -39,6 +40,11 @@ class Point(NamedTuple):
     distance: float
     error: float
 
+    @property
+    def update(self) -> float:
+        """Size of the Bradley-Terry update there."""
+        return self.distance * self.error
+
 
 def plane_figure(
     reading: Reading,
@@ -67,12 +73,12 @@ def plane_figure(
     figure = go.Figure()
     title = "<br>".join(textwrap.wrap(safe(_finding(reading, reference)), width=50))
     figure.update_layout(template=theme(), title={"text": title, "font": {"size": 15}})
-    _add_lines_of_equal_update(figure, low, high)
+    _add_labelled_lines(figure, low, high)
     if usual:
         _add_quadrants(figure, usual)
     _add_reference(figure, reference)
     _add_trail(figure, [*trail, here], color)
-    _add_line(figure, reading.update_bradley_terry, high, {"color": color, "width": 1.5})
+    add_line_of_equal_update(figure, reading.update_bradley_terry, low, high, {"color": color, "width": 1.5})
     _add_reading(figure, reading, color)
     notes = "dotted: equal Bradley-Terry update, its size on top<br>under NormBT only the height counts"
     figure.update_xaxes(
@@ -101,7 +107,7 @@ def _finding(reading: Reading, reference: Sequence[ReferencePoint]) -> str:
     update = reading.update_bradley_terry
     if not reference:
         return f"{reading.model}: Bradley-Terry would pull at this pair with {update:.3g}"
-    harder = sum(update > point.distance * point.error for point in reference)
+    harder = sum(update > point.update for point in reference)
     ranks = f"{reading.model}: under Bradley-Terry this pair pulls harder than {harder} of {len(reference)} others"
     if reading.scored.weight is None:
         return ranks
@@ -121,17 +127,15 @@ def _span(points: Sequence[Point], others: Sequence[float], usual: float | None)
     distances = [point.distance for point in points if point.distance > 0]
     distances += [distance for distance in others if distance > 0] + ([usual] if usual else [])
     last = points[0]
-    foot = max(last.distance * last.error, last.distance / LEAST_SHARE)
+    foot = max(last.update, last.distance / LEAST_SHARE)
     return min(min(distances) / 2, foot / 1.6), 2.5 * max(distances)
 
 
-def _add_lines_of_equal_update(figure: go.Figure, low: float, high: float) -> None:
-    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = (1, 3) if high / low < 1000 else (1,)
-    updates = [step * 10.0**power for power in powers for step in steps]
-    updates = [update for update in updates if low * 1.05 < update < high / 1.2]
+def _add_labelled_lines(figure: go.Figure, low: float, high: float) -> None:
+    """Lines of equal update, each with its size on top."""
+    updates = round_updates(low * 1.05, high / 1.2)
     for update in updates:
-        _add_line(figure, update, high, {"color": GREY, "width": 1, "dash": "dot"})
+        add_line_of_equal_update(figure, update, low, high, {"color": GREY, "width": 1, "dash": "dot"})
     figure.add_scatter(
         x=updates,
         y=[1.0] * len(updates),
@@ -139,21 +143,6 @@ def _add_lines_of_equal_update(figure: go.Figure, low: float, high: float) -> No
         text=[f"{update:g}" for update in updates],
         textposition="top center",
         textfont={"size": 11, "color": GREY},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-
-
-def _add_line(figure: go.Figure, update: float, high: float, line: dict[str, object]) -> None:
-    """error = update / distance, from error 1 down to the right edge."""
-    if not 0 < update < high:
-        return
-    distances = np.geomspace(update, high, 60)
-    figure.add_scatter(
-        x=distances.tolist(),
-        y=(update / distances).tolist(),
-        mode="lines",
-        line=line,
         hoverinfo="skip",
         showlegend=False,
     )

@@ -42,8 +42,8 @@ class Reading:
 
     @property
     def update_bradley_terry(self) -> float:
-        """Norm of this pair's Bradley-Terry gradient at the score head: error times distance (paper eq. 6)."""
-        return self.scored.prediction_error * self.scored.representation_distance
+        """Norm of this pair's Bradley-Terry gradient at the score head."""
+        return self.scored.head_update_size
 
     @property
     def update_normbt(self) -> float | None:

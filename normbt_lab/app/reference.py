@@ -43,6 +43,11 @@ class ReferencePoint(NamedTuple):
     distance: float
     error: float
 
+    @property
+    def update(self) -> float:
+        """Size of its Bradley-Terry update at the score head."""
+        return self.distance * self.error
+
 
 class ReferencePoints:
     """The points of each model of a page, as far as they are known."""

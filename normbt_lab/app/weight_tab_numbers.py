@@ -79,13 +79,12 @@ def quantities_of(explored: Explored, weighting: str) -> np.ndarray:
 
     if weighting == "normbt":  # the records know which pairs reached the model as the same tokens
         return np.array([pair.representation_distance for pair in explored.scored], dtype=float)
-    measured = WEIGHTINGS[weighting].quantity(explored.outputs).double().numpy()
-    return np.maximum(measured, 0.0)  # rounding puts the cosine of two equal vectors a little above 1
+    return WEIGHTINGS[weighting].quantity(explored.outputs).double().numpy()
 
 
 def updates_of(explored: Explored) -> np.ndarray:
-    """Norm of each pair's Bradley-Terry gradient at the score head, error times distance (paper eq. 6)."""
-    return np.array([pair.prediction_error * pair.representation_distance for pair in explored.scored])
+    """Norm of each pair's Bradley-Terry gradient at the score head, shape (pairs,)."""
+    return np.array([pair.head_update_size for pair in explored.scored])
 
 
 def update_shares(explored: Explored, weights: np.ndarray) -> dict[str, UpdateShares]:

@@ -38,7 +38,7 @@ class MeasuredPair:
     @property
     def head_update_size(self) -> float:
         """Norm of the pair's Bradley-Terry gradient at the score head (paper eq. 6), unweighted."""
-        return self.scored.prediction_error * self.scored.representation_distance
+        return self.scored.head_update_size
 
     @property
     def score_head_share(self) -> float:

@@ -21,7 +21,7 @@ from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.data.tokenization import TokenizedPair, UntokenizablePair, check_length_rule, tokenize_pair
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.pair_bar import pair_bar
-from normbt_lab.scoring.scored_pair import ScoredPair, as_text, own_fields
+from normbt_lab.scoring.scored_pair import ScoredPair, as_text, own_fields, reward_fields
 
 if TYPE_CHECKING:
     from normbt_lab.data.batches import PairBatch
@@ -356,7 +356,6 @@ def _record(
     if tokens.is_identical:
         # Two rows of one batch may be rounded differently: that would rank what no model can tell apart.
         reward_rejected, distance = reward_chosen, 0.0
-    difference = reward_chosen - reward_rejected
     return ScoredPair(
         index=item.index,
         origin=pair.origin,
@@ -364,11 +363,7 @@ def _record(
         prompt=as_text(pair.prompt),
         chosen=as_text(pair.chosen),
         rejected=as_text(pair.rejected),
-        reward_chosen=reward_chosen,
-        reward_rejected=reward_rejected,
-        reward_difference=difference,
-        preference_probability=_sigmoid(difference),
-        prediction_error=_sigmoid(-difference),  # not 1 - sigmoid(d), which is 0 long before the error is
+        **reward_fields(reward_chosen, reward_rejected),
         representation_distance=distance,
         weight=rule(distance) if rule else None,
         tokens_chosen=len(tokens.chosen_ids),
@@ -376,8 +371,3 @@ def _record(
         truncated_chosen=tokens.truncated_chosen,
         truncated_rejected=tokens.truncated_rejected,
     )
-
-
-def _sigmoid(x: float) -> float:
-    """1 / (1 + e^-x) without overflow on either side."""
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

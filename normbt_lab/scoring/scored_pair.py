@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from normbt_lab.data.pairs import PreferencePair, Text
@@ -52,9 +53,49 @@ class ScoredPair:
         """Whether the two rewards are exactly equal."""
         return self.reward_difference == 0
 
+    @property
+    def head_update_size(self) -> float:
+        """Norm of the pair's Bradley-Terry gradient at the score head: error times distance (paper eq. 6)."""
+        return self.prediction_error * self.representation_distance
+
+    def with_rewards(self, chosen: float, rejected: float) -> ScoredPair:
+        """The record with these rewards and all that follows from them; distance and weight stay.
+
+        Args:
+            chosen: Reward of the chosen response.
+            rejected: Reward of the rejected one.
+        """
+        return replace(self, **reward_fields(chosen, rejected))
+
     def computed(self) -> dict[str, Any]:
         """The computed fields alone, in order, under the names they have in a scored record."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["is_computed"]}
+
+
+def reward_fields(chosen: float, rejected: float) -> dict[str, Any]:
+    """The fields of `ScoredPair` that the two rewards decide.
+
+    Args:
+        chosen: Reward of the chosen response.
+        rejected: Reward of the rejected one.
+
+    Example:
+        >>> reward_fields(chosen=1.5, rejected=1.5)["prediction_error"]
+        0.5
+    """
+    difference = chosen - rejected
+    return {
+        "reward_chosen": chosen,
+        "reward_rejected": rejected,
+        "reward_difference": difference,
+        "preference_probability": _sigmoid(difference),
+        "prediction_error": _sigmoid(-difference),  # not 1 - sigmoid(d), which is 0 long before the error is
+    }
+
+
+def _sigmoid(x: float) -> float:
+    """1 / (1 + e^-x) without overflow on either side."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
 def field_label(name: str) -> str:
