@@ -59,7 +59,7 @@ def _arguments(real_file, folder, *more):
 @pytest.fixture
 def shipped(monkeypatch, tmp_path):
     """A folder of shipped models of its own, and a name for a model on the random backbone."""
-    monkeypatch.setattr(registry, "ADAPTERS", tmp_path)
+    monkeypatch.setattr(registry, "ADAPTER_FOLDERS", tmp_path)
     monkeypatch.setitem(registry.SHIPPED, "tiny-normbt", registry.ShippedModel("tiny-random", "normbt"))
     return tmp_path
 
@@ -251,7 +251,7 @@ def test_a_damaged_file_is_named_before_anything_is_loaded(run, shipped, file):
 def test_a_run_is_not_packed_under_the_name_of_another_objective(run, shipped):
     with pytest.raises(UsageError, match="smollm2-135m-bt is uniform on smollm2-135m; .* is normbt on tiny-random"):
         pack(run, "smollm2-135m-bt")
-    assert not (registry.ADAPTERS / "smollm2-135m-bt").exists()
+    assert not (registry.ADAPTER_FOLDERS / "smollm2-135m-bt").exists()
 
 
 def test_a_run_that_is_not_finished_is_not_packed(shipped, tmp_path):

@@ -21,7 +21,7 @@ from normbt_lab.backbones.cache import cache_dir
 from normbt_lab.data.bundled import load_bundled_pairs
 from normbt_lab.errors import NormBTError
 from normbt_lab.scoring import score_pairs
-from normbt_lab.shipped.registry import ADAPTERS, is_shipped_name
+from normbt_lab.shipped.registry import ADAPTER_FOLDERS, is_shipped_name
 from normbt_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _stored(path: str) -> list[ReferencePoint]:
 
 def _folder(path: str) -> Path:
     """Where the model's files are; a folder that does not exist for a hub id."""
-    return ADAPTERS / path if is_shipped_name(path) else Path(path)
+    return ADAPTER_FOLDERS / path if is_shipped_name(path) else Path(path)
 
 
 def _cached_file(path: str) -> Path:

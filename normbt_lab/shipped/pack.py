@@ -54,7 +54,7 @@ def pack(run: Path, name: str) -> Path:
             f"{name} is {expected.weighting} on {expected.backbone}; {run} is {found.weighting} on {found.backbone}"
         )
     evaluation = _read(run, EVALUATION_FILE)
-    folder = registry.ADAPTERS / name
+    folder = registry.ADAPTER_FOLDERS / name
     with whole_folder(folder, "the shipped model") as unfinished:
         _write_weights(run, unfinished)
         _write_config(run, unfinished, expected.backbone)

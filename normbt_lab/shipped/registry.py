@@ -29,7 +29,7 @@ SHIPPED = {
 DIGESTS_FILE = "SHA256SUMS"
 """File of a model's folder with a line per other file, in the format of ``sha256sum``."""
 
-ADAPTERS = Path(__file__).parent / "adapters"
+ADAPTER_FOLDERS = Path(__file__).parent / "adapters"
 """One folder per shipped model."""
 
 
@@ -54,7 +54,7 @@ def no_reward_model(name: str, why: str = "") -> NormBTError:
 
 def available_models() -> list[str]:
     """The names whose files are in this copy of the package."""
-    return [name for name in SHIPPED if (ADAPTERS / name / DIGESTS_FILE).is_file()]
+    return [name for name in SHIPPED if (ADAPTER_FOLDERS / name / DIGESTS_FILE).is_file()]
 
 
 def shipped_folder(name: str) -> Path:
@@ -75,7 +75,7 @@ def shipped_folder(name: str) -> Path:
     """
     if name not in SHIPPED:
         raise UsageError(f"no shipped model is called {name!r}: there are {', '.join(SHIPPED)}")
-    folder = ADAPTERS / name
+    folder = ADAPTER_FOLDERS / name
     if not (folder / DIGESTS_FILE).is_file():
         raise NormBTError(
             f"the files of {name} are not in this copy of normbt-lab: install it again, or train the model "
