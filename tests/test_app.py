@@ -42,6 +42,7 @@ from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.model import load_reward_model
 from normbt_lab.scoring import ScoredPair, score_pairs
+from normbt_lab.shipped.registry import SHIPPED
 from normbt_lab.state import STATE_FILE
 
 QUESTION = ("What is 2 + 2?", "It is 4.", "It is 5, I think.")
@@ -170,6 +171,8 @@ def test_a_megabyte_of_text_is_scored_and_both_cuts_are_said(score):
 def test_the_example_in_the_documentation_runs(address, tmp_path, monkeypatch):
     page = Path(__file__).parent.parent / "docs" / "app.md"
     (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert json.dumps(Models(list(SHIPPED)).names) in example  # what `make app` offers
+    example = example.replace("NormBT", "plain")  # what this page has beside BT
     monkeypatch.chdir(tmp_path)
     printed: list[str] = []
     names = {"print": lambda *words: printed.append(" ".join(map(str, words)))}
