@@ -87,6 +87,4 @@ def _token_ids(
 
 def _in_order(parts: Sequence[PairOutputs], positions: Sequence[int]) -> PairOutputs:
     """The batches as one, each pair back at its position in the input."""
-    order = torch.tensor(positions, device=parts[0].h_chosen.device).argsort()
-    names = [name for name, value in vars(parts[0]).items() if value is not None]
-    return PairOutputs(**{name: torch.cat([getattr(part, name) for part in parts])[order] for name in names})
+    return PairOutputs.joined(parts).take(torch.tensor(positions).argsort())

@@ -6,9 +6,9 @@ Derived in ``notebooks/01_bradley_terry.ipynb``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -53,6 +53,31 @@ class PairOutputs:
     def representation_distance(self) -> Tensor:
         """‖h_w - h_l‖₂, the second factor (paper eq. 6), shape (pairs,)."""
         return representation_distance(self.h_chosen, self.h_rejected)
+
+    def take(self, numbers: Sequence[int] | Tensor) -> PairOutputs:
+        """Some of the pairs, in this order.
+
+        Example:
+            >>> outputs = PairOutputs(torch.tensor([1.0, 2.0]), torch.zeros(2), torch.eye(2), torch.eye(2))
+            >>> outputs.take([1]).reward_chosen
+            tensor([2.])
+        """
+        wanted = torch.as_tensor(numbers, dtype=torch.long)
+        return self.mapped(lambda column: column[wanted])
+
+    def detach(self) -> PairOutputs:
+        """The same outputs without gradients."""
+        return self.mapped(Tensor.detach)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> PairOutputs:
+        """The outputs with every tensor that is there replaced by what `change` makes of it."""
+        return replace(self, **{name: change(value) for name, value in vars(self).items() if value is not None})
+
+    @classmethod
+    def joined(cls, parts: Sequence[PairOutputs]) -> PairOutputs:
+        """The pairs of several batches as one, in their order; each part holds what the first one does."""
+        names = [name for name, value in vars(parts[0]).items() if value is not None]
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def representation_distance(h_chosen: Tensor, h_rejected: Tensor) -> Tensor:

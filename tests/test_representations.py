@@ -7,7 +7,7 @@ from normbt_lab.backbones import load_tokenizer
 from normbt_lab.data.batches import PairBatch, collate_pairs
 from normbt_lab.model import build_reward_model
 from normbt_lab.objectives import bradley_terry
-from normbt_lab.representations import pair_outputs, representation_distance, score_head
+from normbt_lab.representations import PairOutputs, pair_outputs, representation_distance, score_head
 
 PAIRS = [([5, 6, 7, 8, 9], [5, 6, 30]), ([40, 41], [40, 42, 43, 44, 45, 46, 47]), ([9, 8, 7], [9, 8, 6])]
 
@@ -92,6 +92,21 @@ def test_near_identical_bfloat16_representations_keep_their_distance():
     h_chosen = torch.tensor([[1.0, 0.0546875]], dtype=torch.bfloat16)
     distance = representation_distance(h_chosen, torch.zeros(1, 2, dtype=torch.bfloat16))
     assert distance.item() == pytest.approx((1.0 + 0.0546875**2) ** 0.5, abs=1e-7)
+
+
+def test_pairs_taken_and_joined_are_those_of_their_batches():
+    """With averages and without; the tensors are written out here, the gradient norms are nowhere."""
+    h = torch.arange(12.0).reshape(3, 4).requires_grad_(True)
+    outputs = PairOutputs(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3), h, -h, average_chosen=h + 1)
+    some = outputs.take([2, 0])
+    assert some.reward_chosen.tolist() == [3.0, 1.0]
+    assert some.average_chosen.tolist() == [[9.0, 10.0, 11.0, 12.0], [1.0, 2.0, 3.0, 4.0]]
+    assert some.average_rejected is None and some.gradient_distance is None
+    again = PairOutputs.joined([some, outputs.take(torch.tensor([1]))])
+    assert again.reward_chosen.tolist() == [3.0, 1.0, 2.0]
+    assert torch.equal(again.h_rejected, torch.stack([-h[2], -h[0], -h[1]]))
+    assert again.h_chosen.requires_grad and not again.detach().h_chosen.requires_grad
+    assert outputs.take(()).reward_chosen.shape == (0,)
 
 
 def test_two_batches_in_place_of_a_pair_are_named_by_their_shapes():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from test_global_batch import OnAppleGpu
 
 from normbt_lab.errors import UsageError
 from normbt_lab.state import NormBTState
@@ -72,6 +73,12 @@ def test_mean1_leaves_the_share_of_pairs_at_the_bound(tmp_path, scope, bound):
     weighed = weights.weigh(distances)
     assert weighed.weights.mean().item() == pytest.approx(1.0)
     assert weight_metrics(distances, weighed.weights, weighed.at_bound.float())["clipped_share"] == 0.25
+
+
+def test_a_running_mean_per_micro_batch_asks_a_device_without_float64_for_none(tmp_path):
+    """Distances 2 and 4 have the mean 3."""
+    distances = torch.tensor([2.0, 4.0]).as_subclass(OnAppleGpu)
+    assert step_weights(tmp_path, ema_scope="micro").weigh(distances).weights.tolist() == [1.5, 0.75]
 
 
 def test_uniform_weights_are_at_no_bound(tmp_path):

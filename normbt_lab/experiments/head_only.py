@@ -256,7 +256,7 @@ class _Training:
         return torch.randperm(pairs, generator=self.generator).split(self.settings.batch_size)
 
     def _step(self, members: Tensor) -> None:
-        outputs = _through_head(self.head, _some(self.cached, members))
+        outputs = _through_head(self.head, self.cached.take(members))
         weights, running_mean = self._weigh(outputs)
         loss = self._loss(outputs, weights, members)
         if not torch.isfinite(loss):
@@ -343,7 +343,3 @@ def _through_head(head: nn.Sequential, cached: PairOutputs) -> PairOutputs:
         h_chosen=h_chosen,
         h_rejected=h_rejected,
     )
-
-
-def _some(outputs: PairOutputs, members: Tensor) -> PairOutputs:
-    return replace(outputs, **{name: column[members] for name, column in vars(outputs).items() if column is not None})

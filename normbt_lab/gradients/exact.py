@@ -49,7 +49,7 @@ class GradientNorms:
     @classmethod
     def in_model_order(cls, outputs: PairOutputs, squared: dict[str, Tensor], model: nn.Module) -> GradientNorms:
         """The norms with their parameters in the order of the model, whatever order they were found in."""
-        return cls(_detached(outputs), _in_model_order(squared, model))
+        return cls(outputs.detach(), _in_model_order(squared, model))
 
     @property
     def gradient_distance(self) -> Tensor:
@@ -162,7 +162,7 @@ def gradients_of_forward(
     """`pair_gradients` of a forward pass that was made elsewhere, inside `recorded_calls`; see `gradient_groups`."""
     groups = gradient_groups(model, batch, outputs, calls, retain_graph)
     parameters = {name: gradients for group in groups for name, gradients in group}
-    return PairGradients(_detached(outputs), _in_model_order(parameters, model))
+    return PairGradients(outputs.detach(), _in_model_order(parameters, model))
 
 
 Found = TypeVar("Found")
@@ -289,11 +289,6 @@ def squared_norms(group: Group) -> dict[str, Tensor]:
 
 def _in_model_order(found: dict[str, Found], model: nn.Module) -> dict[str, Found]:
     return {name: found[name] for name, _ in model.named_parameters() if name in found}
-
-
-def _detached(outputs: PairOutputs) -> PairOutputs:
-    tensors = {name: value.detach() for name, value in vars(outputs).items() if value is not None}
-    return PairOutputs(**tensors)
 
 
 def _listed(names: Sequence[str]) -> str:
