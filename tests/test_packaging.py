@@ -68,7 +68,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_the_address_stands_once_in_the_repository() -> None:
-    """Badges and a notebook's install cell are the exception: they need it spelt out, and must agree with it."""
+    """Badges, install cells and clone commands are the exception: they need it spelt out, and must agree with it."""
     slug = PYPROJECT["project"]["urls"]["Repository"].removeprefix("https://github.com/")
     assert re.fullmatch(r"[\w-]+/[\w-]+", slug)
     places = {}
@@ -80,7 +80,7 @@ def test_the_address_stands_once_in_the_repository() -> None:
                 assert "https://" + address == colab_url(named), path
                 assert (ROOT / named).is_file(), f"{path} opens {named}, which is not there"
                 text = text.replace(address, "")
-            for address in re.findall(r"git\+(https://github\.com/[\w./-]+)", text):
+            for address in re.findall(r"git(?:\+| clone )(https://github\.com/[\w./-]+)", text):
                 assert address == repository_url(), path
                 text = text.replace(address, "")
         if text.count(slug):
