@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from test_evaluation import scored_pair
 
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.evaluation.calibration import calibration
 from normbt_lab.evaluation.figures import reliability_figure
+from normbt_lab.figures import reward_difference_figure
 
 
 def log_odds(probability):
@@ -73,8 +75,15 @@ def test_the_figure_shows_each_model_s_bins_and_says_its_error():
     assert (diagonal.x, diagonal.y) == ((50, 100), (50, 100))
     assert list(first.y) == [100 * one.accuracy for one in calibrations["BT"].bins]
     assert list(first.x) == [100 * one.confidence for one in calibrations["BT"].bins]
-    assert second.name.startswith("&lt;mine>")
+    assert second.name.startswith("&lt;mine&gt;")
     assert f"{100 * calibrations['BT'].expected_calibration_error:.1f}" in figure.layout.title.text
+
+
+def test_a_model_has_the_colour_that_it_has_in_every_other_figure():
+    names = ["BT", "mine", "yours"]
+    elsewhere = reward_difference_figure({name: [scored_pair(1.0), scored_pair(2.0)] for name in names}).data
+    here = reliability_figure({name: calibration([1.0, -2.0]) for name in names}).data[1:]
+    assert [trace.line.color for trace in here] == [trace.line.color for trace in elsewhere]
 
 
 def test_a_figure_without_models_is_an_error():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from normbt_lab.errors import NormBTError
-from normbt_lab.figures import COLORS, SPARE_COLORS, SYMBOLS, theme
+from normbt_lab.figures import SYMBOLS, colored, safe, titled_figure
 
 if TYPE_CHECKING:
     from normbt_lab.evaluation.calibration import Calibration
@@ -27,11 +27,8 @@ def reliability_figure(calibrations: Mapping[str, Calibration]) -> go.Figure:
     """
     if not calibrations:
         raise NormBTError("a reliability figure needs the calibration of at least one model, and there is none")
-    figure = go.Figure()
     errors = [f"{name} {100 * found.expected_calibration_error:.1f}" for name, found in calibrations.items()]
-    figure.update_layout(
-        template=theme(), title={"text": f"Confidence and accuracy differ by (points): {_safe(', '.join(errors))}"}
-    )
+    figure = titled_figure(f"Confidence and accuracy differ by (points): {', '.join(errors)}")
     figure.add_scatter(
         x=[50, 100],
         y=[50, 100],
@@ -40,8 +37,8 @@ def reliability_figure(calibrations: Mapping[str, Calibration]) -> go.Figure:
         name="perfectly calibrated",
         hoverinfo="skip",
     )
-    for number, (name, found) in enumerate(calibrations.items()):
-        _add_model(figure, name, found, _color(number, name), SYMBOLS[number % len(SYMBOLS)])
+    for number, (name, color) in enumerate(colored(calibrations)):
+        _add_model(figure, name, calibrations[name], color, SYMBOLS[number % len(SYMBOLS)])
     figure.update_xaxes(title="confidence: preference probability of the favoured response (%)", range=[48, 102])
     figure.update_yaxes(title="favoured response is the chosen one (%, bars: 95 % interval)")
     return figure
@@ -62,17 +59,7 @@ def _add_model(figure: go.Figure, name: str, found: Calibration, color: str, sym
         line={"color": color, "width": 1.5},
         # Area, not diameter, in proportion to the number of pairs.
         marker={"symbol": symbol, "size": [6 + 14 * (one.pairs / most) ** 0.5 for one in found.bins]},
-        name=f"{_safe(name)} (Brier {found.brier:.3f})",
+        name=f"{safe(name)} (Brier {found.brier:.3f})",
         customdata=[f"{one.pairs:,} pairs" for one in found.bins],
         hovertemplate="says %{x:.1f} %, right in %{y:.1f} %<br>%{customdata}",
     )
-
-
-def _color(number: int, name: str) -> str:
-    own = {known.lower(): color for known, color in COLORS.items()}
-    return own.get(name.lower(), SPARE_COLORS[number % len(SPARE_COLORS)])
-
-
-def _safe(text: str) -> str:
-    """Text that plotly shows as it is: plotly reads a part of HTML in every label."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,33 +1,30 @@
-"""Figures of a suite's report: accuracy by category (Figure 6), distances over training (Figure 9), bad pairs."""
+"""Figures of a suite's report: accuracy by category (Figure 6), gains over the reference, bad pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
+from normbt_lab.evaluation.groups import ALL
 from normbt_lab.evaluation.intervals import Estimate
 from normbt_lab.experiments.results import RowResult
-from normbt_lab.figures import COLORS, SPARE_COLORS, titled_figure
-from normbt_lab.scoring.scored_pair import field_label
-
-BANDS = (("min", "max", 0.08), ("p10", "p90", 0.14), ("p25", "p75", 0.24))
-"""Percentiles between which a band is drawn, the widest first, with its opacity."""
+from normbt_lab.figures import SPARE_COLORS, colored, titled_figure
 
 
 def category_accuracy_figure(results: Sequence[RowResult], split: str) -> go.Figure:
     """Accuracy by category, one bar per row, with standard errors over seeds (Figure 6)."""
     measured = [result for result in results if result.is_measured]
     figure = titled_figure(_category_finding(measured, split))
-    for number, result in enumerate(measured):
-        means = {"all pairs": result.accuracy(split), **result.category_accuracies(split)}
+    colors = dict(colored(result.row for result in measured))
+    for result in measured:
+        means = {ALL: result.accuracy(split), **result.category_accuracies(split)}
         figure.add_bar(
             x=list(means),
             y=[100 * mean.mean for mean in means.values()],
             error_y={"type": "data", "array": [100 * (mean.error or 0.0) for mean in means.values()]},
             name=result.row,
-            marker={"color": _color(result.row, number)},
+            marker={"color": colors[result.row]},
             hovertemplate="%{x}: %{y:.1f} %",
         )
     figure.update_layout(barmode="group")
@@ -55,7 +52,8 @@ def gains_figure(gains: Mapping[str, Estimate], reference: str, split: str) -> g
             "arrayminus": [100 * (estimate.mean - estimate.low) for estimate in estimates],
         },
         mode="markers",
-        marker={"size": 9, "color": [_color(row, 0) for row in gains]},
+        # Each by itself: a row has its own colour or the first spare one, since its name stands beside it.
+        marker={"size": 9, "color": [color for row in gains for _, color in colored([row])]},
         hovertemplate="%{y}: %{x:+.1f} points",
         showlegend=False,
     )
@@ -63,31 +61,6 @@ def gains_figure(gains: Mapping[str, Estimate], reference: str, split: str) -> g
     figure.update_layout(height=160 + 28 * len(gains), margin={"b": 50}, hovermode="closest")
     figure.update_xaxes(title=f"accuracy minus that of {reference} (points)")
     figure.update_yaxes(autorange="reversed")  # in the order of the table
-    return figure
-
-
-def distance_dynamics_figure(history: Sequence[Mapping[str, Any]], row: str) -> go.Figure:
-    """Distances in each step's global batch over one run: mean, middle half, middle 80 %, range (Figure 9)."""
-    records = [record for record in history if "distance_mean" in record]
-    steps = [record["step"] for record in records]
-    means = [record["distance_mean"] for record in records]
-    color = _color(row, 0)
-    figure = titled_figure(f"{row}: the mean distance goes from {means[0]:.3g} to {means[-1]:.3g}")
-    for low, high, opacity in BANDS:
-        figure.add_scatter(
-            x=steps + steps[::-1],
-            y=[r[f"distance_{high}"] for r in records] + [r[f"distance_{low}"] for r in reversed(records)],
-            fill="toself",
-            fillcolor=color,
-            opacity=opacity,
-            line={"width": 0},
-            mode="lines",
-            name=f"{low} to {high}",
-            hoverinfo="skip",
-        )
-    figure.add_scatter(x=steps, y=means, mode="lines", line={"color": color, "width": 2.5}, name="mean of the step")
-    figure.update_xaxes(title="optimizer step")
-    figure.update_yaxes(title=field_label("representation_distance"), rangemode="tozero")
     return figure
 
 
@@ -129,7 +102,3 @@ def _signs(estimates: Sequence[Estimate]) -> str:
     above = sum(estimate.low > 0 for estimate in estimates)
     below = sum(estimate.high < 0 for estimate in estimates)
     return f"of {len(estimates)} intervals {above} lie above 0 and {below} below"
-
-
-def _color(row: str, number: int) -> str:
-    return COLORS.get(row, SPARE_COLORS[number % len(SPARE_COLORS)])

@@ -11,7 +11,6 @@ from normbt_lab.errors import NormBTError
 from normbt_lab.evaluation.intervals import Estimate
 from normbt_lab.experiments.figures import (
     category_accuracy_figure,
-    distance_dynamics_figure,
     gains_figure,
     shares_figure,
 )
@@ -21,6 +20,7 @@ from normbt_lab.experiments.runner import Ledger, ledgers
 from normbt_lab.experiments.suite import Condition, Suite, load_suite
 from normbt_lab.experiments.summary import suite_summary, summary_text
 from normbt_lab.experiments.trial_data import HELD_OUT, VALIDATION
+from normbt_lab.gradients.figures import distance_percentiles_figure
 from normbt_lab.report import Section, write_report
 from normbt_lab.whole_files import write_whole
 
@@ -124,7 +124,7 @@ def _dynamics_section(condition: Condition, result: RowResult) -> Section:
     run = next(iter(result.by_seed.values()))
     text = f"Seed {run.settings.seed}, learning rate {run.settings.learning_rate:.3g}."
     heading = f"{condition.name}: distances under {result.row}"
-    return Section(heading, text, figure=distance_dynamics_figure(run.history, result.row))
+    return Section(heading, text, figure=distance_percentiles_figure({result.row: run.history}))
 
 
 def _reported_splits(measured: Sequence[RowResult]) -> list[str]:
