@@ -29,6 +29,7 @@ from normbt_lab.checkpoints import break_seal, checkpoint_to_resume, seal_checkp
 from normbt_lab.data.batches import PairBatch
 from normbt_lab.dropout import seeded_dropout
 from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.finite import gradients_are_finite, parameters_are_finite
 from normbt_lab.global_batch import (
     PairCollator,
     gather_pairs,
@@ -57,6 +58,7 @@ from normbt_lab.step_metrics import Rewards, StepRecord, as_logits, detached_rew
 from normbt_lab.step_weights import StepWeights
 from normbt_lab.trainer_config import NormBTConfig
 from normbt_lab.weights import RunningMean
+from normbt_lab.whole_files import explained_writing
 
 __all__ = ["NormBTConfig", "NormBTTrainer", "PairCollator"]
 
@@ -135,7 +137,7 @@ class NormBTTrainer(RewardTrainer):
         """TRL's step; after the last micro-batch the running mean takes in the step's pairs.
 
         Raises:
-            NormBTError: The loss of the step is not finite. The parameters are still those before the step.
+            NormBTError: The loss or the gradients of the step are not finite. The parameters are still those before it.
         """
         parts = self._batches(self._prepare_inputs(inputs))
         is_empty = inputs.get("only_repeats", False)
@@ -152,7 +154,7 @@ class NormBTTrainer(RewardTrainer):
         self._log_rewards("train", *self._gather_rewards(self._step.rewards[-len(parts) :]))
         self._step.loss += loss.item()
         if self.accelerator.sync_gradients:
-            self._require_finite_loss()
+            self._require_finite_step()
             self._finish_step()
         return loss
 
@@ -213,15 +215,19 @@ class NormBTTrainer(RewardTrainer):
         self._step.add_no_pairs(like=outputs[0].reward_chosen)
         return 0.0 * torch.stack([(pairs.reward_chosen + pairs.reward_rejected).sum() for pairs in outputs]).sum()
 
-    def _require_finite_loss(self) -> None:
+    def _require_finite_step(self) -> None:
         loss = sum_over_processes(self.accelerator, self._step.loss)
-        if math.isfinite(loss):
+        if not math.isfinite(loss):
+            what = f"the loss became {loss}"
+        elif not gradients_are_finite(self.model, self.accelerator):
+            what = "the gradients became infinite or NaN"
+        else:
             return
         pairs = torch.cat(self._step.pair_indices).tolist() if self._step.pair_indices else "unknown"
         raise NormBTError(
-            f"the loss became {loss} at step {self.state.global_step + 1}, pairs {pairs} of the training data: too "
-            "high a learning rate, an overflow in float16, or damaged rows. The parameters were not updated; the last "
-            "good checkpoint is kept. Lower learning_rate, set max_grad_norm, or look at these pairs."
+            f"{what} at step {self.state.global_step + 1}, pairs {pairs} of the training data: too high a learning "
+            "rate, an overflow in float16, or damaged rows. The parameters were not updated with it; the last good "
+            "checkpoint is kept. Lower learning_rate, set max_grad_norm, or look at these pairs."
         )
 
     # ---- forward passes ----------------------------------------------------------------------------------------------
@@ -371,6 +377,11 @@ class NormBTTrainer(RewardTrainer):
             self.state_of_run().write(Path(output_dir or self.args.output_dir))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if not parameters_are_finite(self.model, self.accelerator):
+            raise NormBTError(
+                f"the parameters are infinite or NaN after step {self.state.global_step}: too high a learning rate, or "
+                "an overflow. They were not stored; the last good checkpoint is kept. Lower learning_rate."
+            )
         run_dir = self._get_output_dir(trial=trial)
         folder = Path(run_dir) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
@@ -378,7 +389,8 @@ class NormBTTrainer(RewardTrainer):
         log = UnfinishedLog.of(self)
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
-            super()._save_checkpoint(model, trial)
+            with explained_writing(folder, "the checkpoint"):
+                super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
         # Sealed when every process has written its files; older checkpoints go only after that.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import LlamaConfig, LlamaForSequenceClassification
+from transformers import LlamaConfig, LlamaForSequenceClassification, TrainerCallback
 from trl import RewardConfig, RewardTrainer
 
 from normbt_lab.checkpoints import last_complete_checkpoint
@@ -312,6 +312,41 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_step_and_pa
     named = json.loads("[" + str(raised.value).split("pairs [")[1].split("]")[0] + "]")
     assert len(named) == 8 and set(named) <= set(range(24))
     assert last_complete_checkpoint(tmp_path).name == "checkpoint-2"
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
+def test_gradients_that_are_not_finite_stop_before_the_update(backbone, tokenizer, tmp_path, max_grad_norm):
+    settings = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1, "max_grad_norm": max_grad_norm}
+    run = make(backbone, tokenizer, tmp_path, **settings)
+    steps = []
+
+    def damage(gradient):
+        steps.append(1)
+        return gradient * float("nan") if len(steps) == 3 else gradient  # the first micro-batch of the second step
+
+    score_head(run.model).weight.register_hook(damage)
+    with pytest.raises(NormBTError, match="the gradients became infinite or NaN at step 2, pairs"):
+        run.train()
+    assert last_complete_checkpoint(tmp_path).name == "checkpoint-1"
+    assert all(parameter.isfinite().all() for parameter in run.model.parameters())
+
+
+def test_parameters_that_an_update_made_infinite_do_not_take_the_place_of_a_good_checkpoint(
+    backbone, tokenizer, tmp_path
+):
+    settings = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
+    run = make(backbone, tokenizer, tmp_path, **settings)
+
+    class Overflow(TrainerCallback):
+        def on_optimizer_step(self, args, state, control, **kwargs):
+            if state.global_step == 1:  # the second step's update
+                with torch.no_grad():
+                    score_head(run.model).weight[0, 0] = float("inf")
+
+    run.add_callback(Overflow())
+    with pytest.raises(NormBTError, match="parameters are infinite or NaN after step 2: .* were not stored"):
+        run.train()
+    assert last_complete_checkpoint(tmp_path).name == "checkpoint-1"
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT 0.21 on transformers 5.23
