@@ -20,7 +20,12 @@ from normbt_lab.training import train_from_arguments
 # Pairs, pairs of a process and micro-batch, micro-batches, settings. Two processes take twice the pairs at a time.
 CASES = {
     "uneven": (22, 4, 1, {}),  # the last step has 4 and 2 pairs
-    "one process without pairs": (20, 4, 1, {"weight_norm": "mean1"}),  # the last step has 4 and none
+    "one process without pairs": (
+        20,
+        4,
+        1,
+        {"weight_norm": "mean1", "max_weight": 1.05},
+    ),  # the last step has 4 and none
     "accumulated": (17, 2, 2, {"ema_order": "update_then_use"}),  # the last step has one pair and one micro-batch
     "exact": (20, 4, 1, {"weighting": "exact"}),
     "token budget": (
