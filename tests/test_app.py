@@ -427,7 +427,7 @@ def test_two_models_that_would_share_a_name_are_shown_by_their_places():
 
 def test_the_demo_models_are_the_default_where_none_are_shipped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("normbt_lab.shipped.registry.ADAPTERS", tmp_path)
+    monkeypatch.setattr("normbt_lab.shipped.registry.ADAPTER_FOLDERS", tmp_path)
     (tmp_path / "runs/demo/normbt").mkdir(parents=True)
     (tmp_path / "runs/demo/normbt" / STATE_FILE).write_text("{}")
     assert default_paths() == ("runs/demo/normbt",)
@@ -435,7 +435,7 @@ def test_the_demo_models_are_the_default_where_none_are_shipped(tmp_path, monkey
 
 def test_without_models_the_page_opens_and_says_how_to_get_them(tmp_path):
     code = (
-        "import pathlib, normbt_lab.shipped.registry as registry; registry.ADAPTERS = pathlib.Path('nowhere')\n"
+        "import pathlib, normbt_lab.shipped.registry as registry; registry.ADAPTER_FOLDERS = pathlib.Path('nowhere')\n"
         "from normbt_lab.app import build_app; print(build_app().get_config_file())"
     )
     page = python(code, tmp_path)
