@@ -29,7 +29,7 @@ from normbt_lab.evaluation.best_of_n_figures import best_of_n_figure, ticks
 from normbt_lab.evaluation.best_of_n_files import (
     best_of_n_file,
     best_of_n_table,
-    model_names,
+    proxy_names,
     write_best_of_n_report,
 )
 from normbt_lab.evaluation.candidates import Candidates, read_candidates, write_candidates
@@ -328,11 +328,11 @@ def test_a_gold_model_takes_the_place_of_the_gold_column(model_folder, small_fil
 
 
 def test_models_of_one_name_are_told_apart_or_refused() -> None:
-    assert model_names(["a/bt", "b/bt", "c/normbt"]) == ["a/bt", "b/bt", "c/normbt"]
+    assert proxy_names(["a/bt", "b/bt", "c/normbt"]) == ["a/bt", "b/bt", "normbt"]
     with pytest.raises(UsageError, match="named twice"):
-        model_names(["a/bt", "a/bt"])
+        proxy_names(["a/bt", "a/bt"])
     with pytest.raises(UsageError, match="cannot be called 'gold'"):
-        model_names(["runs/gold"])
+        proxy_names(["runs/gold"])
 
 
 # figure, table, page, command

@@ -228,6 +228,12 @@ def test_a_comparison_of_files_agrees_with_scoring_each_model_alone(folder):
     assert comparison.overall.baseline_accuracy == sum(right["bt"]) / 23
 
 
+def test_a_model_compared_with_itself_gains_nothing(folder):
+    comparison = compare_files(str(folder / "bt"), str(folder / "bt"), str(folder / "pairs.jsonl"))
+    assert comparison.overall.gain == (0, 0, 0)
+    assert comparison.baseline == f"{comparison.model} (baseline)"
+
+
 def test_distances_of_a_base_model_are_those_of_its_untrained_representations(folder):
     """By the library's other way to representations, `represent_pairs`."""
     from normbt_lab.backbones import load_tokenizer, resolve_backbone

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from normbt_lab.app.turns import Turns
 from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.evaluation.names import distinct_names, last_part
 from normbt_lab.figures import COLORS, SPARE_COLORS
 from normbt_lab.shipped.registry import SHIPPED, available_models, is_shipped_name, local_folder, no_reward_model
 from normbt_lab.state import STATE_FILE
@@ -23,6 +24,9 @@ DEMO_MODELS = ("runs/demo/bt", "runs/demo/normbt")
 
 OBJECTIVES = {"uniform": "BT", "normbt": "NormBT"}
 """How the pairs of a shipped model were weighed -> what the figures call it."""
+
+NAMES = {"bt": "BT", "normbt": "NormBT"}
+"""Name of a folder, in lower case -> what the figures call what is in it."""
 
 MOST_LOADED = 4
 """Models in memory at a time; beyond it the one that was not used for longest is let go."""
@@ -101,9 +105,7 @@ class Models:
     def __init__(self, paths: Sequence[str] = (), allow_more: bool = False) -> None:
         if repeated := next((path for path in paths if list(paths).count(path) > 1), None):
             raise UsageError(f"the model {repeated} is given twice: name each once")
-        short = [_short_name(path) for path in paths]
-        names = [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
-        self._paths = dict(zip(names, paths, strict=True))
+        self._paths = dict(zip(distinct_names(paths, _short_name), paths, strict=True))
         self._turns = Turns()
         self._loaded: OrderedDict[str, RewardModel] = OrderedDict()
         self.allow_more = allow_more
@@ -180,5 +182,5 @@ def _with_pad_token(reward_model: RewardModel) -> RewardModel:
 def _short_name(path: str) -> str:
     if is_shipped_name(path):
         return OBJECTIVES[SHIPPED[path].weighting]
-    name = Path(path).resolve().name if path.startswith(".") else Path(path).name
-    return {"bt": "BT", "normbt": "NormBT"}.get(name.lower(), name)
+    name = last_part(path)
+    return NAMES.get(name.lower(), name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from normbt_lab.app.models import NAMES
 from normbt_lab.errors import NormBTError
+from normbt_lab.evaluation.names import distinct_names, last_part
 from normbt_lab.state import STATE_FILE, NormBTState
 
 LOG_FILE = "trainer_state.json"
@@ -98,7 +100,7 @@ def _newest(folder: Path) -> Path:
     return max(checkpoints, key=lambda path: (path / LOG_FILE).stat().st_mtime)
 
 
-def shown_names(names: Collection[str]) -> dict[str, str]:
+def shown_names(names: Sequence[str]) -> dict[str, str]:
     """Run -> what figures call it: *BT* and *NormBT*, which have their colours, where a folder's name says so.
 
     Example:
@@ -107,12 +109,8 @@ def shown_names(names: Collection[str]) -> dict[str, str]:
         >>> shown_names(["a/bt", "b/bt"])
         {'a/bt': 'a/bt', 'b/bt': 'b/bt'}
     """
-    known = {"bt": "BT", "normbt": "NormBT"}
-    ends = [Path(name).name.lower() for name in names]
-    return {
-        name: known[end] if end in known and ends.count(end) == 1 else name
-        for name, end in zip(names, ends, strict=True)
-    }
+    called = distinct_names(names, lambda name: NAMES.get(last_part(name).lower(), name))
+    return dict(zip(names, called, strict=True))
 
 
 def first_choice(names: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.evaluation.best_of_n import BestOfN, best_of_n
 from normbt_lab.evaluation.candidates import GOLD, Candidates, read_candidates, write_candidates
 from normbt_lab.evaluation.intervals import Estimate
+from normbt_lab.evaluation.names import distinct_names
 from normbt_lab.evaluation.tables import aligned
 from normbt_lab.scoring.scored_pair import as_text
 
@@ -55,7 +56,7 @@ def best_of_n_file(
         UsageError: Two models of one name.
     """
     found = _read(candidates)[:prompts]
-    names = model_names(models)
+    names = proxy_names(models)
     layouts: dict[str, str] = {}
     wanted = [*([(GOLD, gold_model)] if gold_model else []), *zip(names, models, strict=True)]
     for name, model in wanted:
@@ -68,18 +69,13 @@ def best_of_n_file(
     return result
 
 
-def model_names(models: Sequence[str]) -> list[str]:
-    """What curves are called: the last part of each model's path, or all of it where two would be alike.
+def proxy_names(models: Sequence[str]) -> list[str]:
+    """What the curves of these models are called, each by a name of its own.
 
     Raises:
         UsageError: One model twice, or a model called ``gold``.
-
-    Example:
-        >>> model_names(["runs/demo/bt", "runs/demo/normbt"]), model_names(["a/bt", "b/bt"])
-        (['bt', 'normbt'], ['a/bt', 'b/bt'])
     """
-    short = [Path(model).name for model in models]
-    names = short if len(set(short)) == len(short) else list(models)
+    names = distinct_names(models)
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise UsageError(f"the model {repeated} is named twice: each proxy needs one name")

@@ -15,6 +15,7 @@ from normbt_lab.data.rejects import RejectLog
 from normbt_lab.errors import NormBTError
 from normbt_lab.evaluation.comparison import Comparison, compare_models
 from normbt_lab.evaluation.comparison_tables import disagreement_rows, notes, paired_rows, verdict
+from normbt_lab.evaluation.names import distinct_names
 from normbt_lab.scoring.score import score_pairs
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def compare_files(
     from normbt_lab.layouts import layout_used
     from normbt_lab.model import load_reward_model
 
-    names = short_names(model, baseline)
+    names = _names(model, baseline)
     layouts: dict[str, str] = {}
     with RejectLog(rejects) as log:
         pairs = list(read_pairs(input, rejects=log))
@@ -116,20 +117,10 @@ def write_comparison(path: str | Path, comparison: Comparison) -> Path:
     return write_report(path, f"{comparison.model} against {comparison.baseline}", sections)
 
 
-def short_names(model: str, baseline: str) -> tuple[str, str]:
-    """What two models are called: the last part of their paths where that tells them apart, else the whole.
-
-    Example:
-        >>> short_names("runs/demo/normbt", "runs/demo/bt/")
-        ('normbt', 'bt')
-        >>> short_names("one/model", "other/model")
-        ('one/model', 'other/model')
-        >>> short_names("same", "same")
-        ('same', 'same (baseline)')
-    """
-    if Path(model).name != Path(baseline).name:
-        return Path(model).name or model, Path(baseline).name or baseline
-    return model, baseline if model != baseline else f"{baseline} (baseline)"
+def _names(model: str, baseline: str) -> tuple[str, str]:
+    """What the two models are called; one that is compared with itself is told apart too."""
+    first, second = distinct_names([model, baseline])
+    return first, second if first != second else f"{second} (baseline)"
 
 
 def _untrained(name: str, dtype: str) -> RewardModel:
