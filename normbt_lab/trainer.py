@@ -98,10 +98,12 @@ class NormBTTrainer(RewardTrainer):
         self.model.config.update(HEAD_CONFIG)  # a model that TRL loaded by name would answer pipelines with a sigmoid
         if kwargs.get("data_collator") is None:
             self.data_collator = PairCollator(pad_token_id(self.model), args.pad_to_multiple_of)
-        if args.pure_bf16:
-            self.model.to(torch.bfloat16)
-        elif getattr(self.model, "is_loaded_in_4bit", False):
+        if getattr(self.model, "is_loaded_in_4bit", False):
+            if args.pure_bf16:
+                raise UsageError("pure_bf16 is for models that are not quantised: leave it out, or train without 4-bit")
             restore_float32_masters(self.model)
+        elif args.pure_bf16:
+            self.model.to(torch.bfloat16)
         require_trainable_head(self.model)
         if args.ema_scope == "micro" and self.accelerator.num_processes > 1:
             raise UsageError('ema_scope="micro" works on one process only: each process would track a mean of its own')

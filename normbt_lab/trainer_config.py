@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from trl import RewardConfig
@@ -78,6 +79,8 @@ class NormBTConfig(RewardConfig):
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             self._require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         self._require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 0.5, "0 to below 0.5")
+        is_strength = 0 <= self.norm_alpha < math.inf  # below 0 far pairs would weigh more, the reverse of NormBT
+        self._require("norm_alpha", self.norm_alpha, is_strength, "0 or more")
         self._require("norm_eps", self.norm_eps, self.norm_eps >= 0, "0 or more")
         self._require("max_weight", self.max_weight, self.max_weight is None or self.max_weight > 0, "above 0")
         budget = self.max_tokens_per_batch

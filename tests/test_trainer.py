@@ -116,6 +116,8 @@ def test_trls_config_is_refused_with_the_name_to_use(backbone, tokenizer, tmp_pa
         {"label_smoothing": 0.7},
         {"weight_norm": "sum1"},
         {"norm_eps": -1.0},
+        {"norm_alpha": -3.0},
+        {"norm_alpha": float("nan")},
     ],
 )
 def test_a_value_outside_its_range_is_refused_by_name(tmp_path, changed):
@@ -262,6 +264,11 @@ def test_what_should_train_moves_and_what_is_frozen_does_not(backbone, tokenizer
     trained = {name for name, p in run.model.named_parameters() if p.requires_grad}
     assert moved == trained
     assert any("score" in name for name in moved)
+
+
+def test_pure_bfloat16_of_a_four_bit_model_is_refused_before_training(backbone, tokenizer, tmp_path):
+    with pytest.raises(UsageError, match="pure_bf16 is for models that are not quantised"):
+        make(backbone, tokenizer, tmp_path, adapter="qlora", pure_bf16=True)
 
 
 def test_four_bit_training_keeps_float32_masters(backbone, tokenizer, tmp_path):
