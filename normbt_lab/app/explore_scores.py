@@ -20,15 +20,8 @@ from normbt_lab.data.rejects import Reason, RejectLog
 from normbt_lab.errors import NormBTError
 from normbt_lab.evaluation.groups import group_names
 from normbt_lab.scoring import ScoredPair, WeightRule, weight_rule
-from normbt_lab.scoring.score import (
-    ReadyPair,
-    batch_of,
-    batches_of_like_length,
-    layout_for,
-    longest_sequence,
-    ready_pairs,
-    records,
-)
+from normbt_lab.scoring.batching import ReadyPair, batch_of, batches_of_like_length, layout_for, ready_pairs
+from normbt_lab.scoring.score import longest_sequence, records
 
 if TYPE_CHECKING:
     from normbt_lab.layouts import Layout

@@ -118,7 +118,8 @@ def read_pair(name: str, reward_model: RewardModel, pair: PreferencePair) -> Rea
 
     from normbt_lab.layouts import PADDED
     from normbt_lab.representations import outputs_from_tap, tapped_score_head
-    from normbt_lab.scoring.score import batch_of, longest_sequence, ready_pairs, records
+    from normbt_lab.scoring.batching import batch_of, ready_pairs
+    from normbt_lab.scoring.score import longest_sequence, records
 
     rejects = RejectLog()
     ready = next(ready_pairs(reward_model, [pair], longest_sequence(reward_model, None), rejects), None)

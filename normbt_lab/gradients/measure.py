@@ -17,17 +17,8 @@ from normbt_lab.gradients.sketch import GradientSketch
 from normbt_lab.layouts import Layout
 from normbt_lab.pair_bar import pair_bar
 from normbt_lab.representations import pair_outputs
-from normbt_lab.scoring.score import (
-    ReadyPair,
-    WeightRule,
-    batch_of,
-    batches_of_like_length,
-    layout_for,
-    longest_sequence,
-    ready_pairs,
-    records,
-    weight_rule,
-)
+from normbt_lab.scoring.batching import ReadyPair, batch_of, batches_of_like_length, layout_for, ready_pairs
+from normbt_lab.scoring.score import WeightRule, longest_sequence, records, weight_rule
 
 if TYPE_CHECKING:
     from normbt_lab.model import RewardModel
