@@ -292,6 +292,15 @@ def test_points_carry_their_pair_and_areas_their_weight():
     assert dict(zip(points.customdata, points.x, strict=True)) == {7: 4.0, 8: 1.0}
 
 
+def test_each_dotted_line_is_one_update_and_its_errors_are_none_above_one():
+    figure = explore_figure([scored_pair(0, distance=1.0), scored_pair(1, distance=40.0)])
+    lines = [trace for trace in figure.data if trace.mode == "lines"]
+    assert [round(line.x[0] * line.y[0], 6) for line in lines] == [0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
+    for line in lines:
+        assert max(line.y) <= 1 + 1e-9
+        assert [x * y for x, y in zip(line.x, line.y, strict=True)] == pytest.approx([line.x[0] * line.y[0]] * 60)
+
+
 def test_every_pair_is_in_both_histograms_once():
     pairs = [scored_pair(n, error=0.1 * n, distance=1.0 + n, category="safety" if n % 2 else "chat") for n in range(9)]
     for figure in (distance_histogram(pairs), error_histogram(pairs)):

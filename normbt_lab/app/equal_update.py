@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
-MOST_SPREAD = 1000
-"""Of a wider axis, only every power of ten has a line."""
 
+def round_updates(low: float, high: float, steps: Sequence[int] = (1, 3)) -> list[float]:
+    """The updates between two ends that get a line.
 
-def round_updates(low: float, high: float) -> list[float]:
-    """The updates between two ends that get a line: powers of ten, and one between each two of them.
+    Args:
+        low: All are above it.
+        high: All are below it.
+        steps: Multiples of each power of ten.
 
     Example:
-        >>> round_updates(0.5, 20.0), round_updates(0.5, 5000.0)
-        ([1.0, 3.0, 10.0], [1.0, 10.0, 100.0, 1000.0])
+        >>> round_updates(0.5, 20.0), round_updates(0.5, 20.0, steps=[1])
+        ([1.0, 3.0, 10.0], [1.0, 10.0])
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 3) if high / low < MOST_SPREAD else (1,)
     return [update for power in powers for step in steps if low < (update := step * 10.0**power) < high]
 
 

@@ -133,7 +133,8 @@ def _span(points: Sequence[Point], others: Sequence[float], usual: float | None)
 
 def _add_labelled_lines(figure: go.Figure, low: float, high: float) -> None:
     """Lines of equal update, each with its size on top."""
-    updates = round_updates(low * 1.05, high / 1.2)
+    steps = (1, 3) if high / low < 1000 else (1,)  # of more, the sizes would run into each other
+    updates = round_updates(low * 1.05, high / 1.2, steps)
     for update in updates:
         add_line_of_equal_update(figure, update, low, high, {"color": GREY, "width": 1, "dash": "dot"})
     figure.add_scatter(
