@@ -33,6 +33,7 @@ from normbt_lab.cli_options import (
     positive,
     positive_or_none,
     scoring_arguments,
+    text_or_none,
 )
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.recipes import closest, list_recipes, load_recipe, parse_value
@@ -161,7 +162,7 @@ def _add_train(commands: Any) -> None:
     model.add_argument("--train-data", metavar="PAIRS", help="file, folder, hub id, or bundled:train")
     model.add_argument("--train-pairs", type=positive_or_none, metavar="N", help="only the first N good pairs")
     model.add_argument("--train-stride", type=positive, metavar="N", help="take every Nth training pair")
-    model.add_argument("--eval-data", metavar="PAIRS", help="the same, evaluated during training")
+    model.add_argument("--eval-data", type=text_or_none, metavar="PAIRS", help="the same, evaluated on; or none")
     model.add_argument("--max-length", type=positive_or_none, metavar="TOKENS", help="longest sequence, or none")
     model.add_argument("--overlong", choices=["drop", "truncate_left", "truncate_right"], help="what happens beyond it")
     loss = parser.add_argument_group("loss and weights")
@@ -206,7 +207,7 @@ def _next_step(folder: Path, arguments: dict[str, Any]) -> str:
         'Next: normbt evaluate --model run --input bundled:test'
     """
     command = f"Next: normbt evaluate --model {shlex.quote(str(folder))} --input"
-    if arguments.get("eval_data") not in (None, "none"):
+    if arguments.get("eval_data") is not None:
         return f"{command} {shlex.quote(str(arguments['eval_data']))}"
     if str(arguments["train_data"]).partition(":")[0] == "bundled":
         return f"{command} bundled:test"

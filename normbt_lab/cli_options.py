@@ -112,6 +112,11 @@ def positive_or_none(text: str) -> int | None:
     return None if text.lower() == "none" else positive(text)
 
 
+def text_or_none(text: str) -> str | None:
+    """The text as it stands, or ``none``."""
+    return None if text.lower() == "none" else text
+
+
 def number_or_none(text: str) -> float | None:
     """A number, or ``none``."""
     return None if text.lower() == "none" else number(text)

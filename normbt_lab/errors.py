@@ -3,6 +3,10 @@
 Everything else that escapes is a defect of this package and keeps its traceback.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class NormBTError(Exception):
     """A failure whose message is for the user: what was expected, what came, a likely cause, and the fix.
@@ -19,3 +23,15 @@ class NormBTError(Exception):
 
 class UsageError(NormBTError):
     """Wrong use of a command or an argument; the command line exits with 2."""
+
+
+class NotFiniteError(NormBTError):
+    """Training has left the numbers: an infinity or NaN in loss, gradients, parameters or distances.
+
+    Attributes:
+        pairs: Numbers of the step's pairs in the training data; empty where they are not known.
+    """
+
+    def __init__(self, message: str, pairs: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.pairs = pairs

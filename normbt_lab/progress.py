@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 SHOWN = {"loss": "loss", "accuracy": "accuracy", "distance_mean": "distance", "weight_mean": "weight"}
 """Logged metric -> what the bar calls it."""
@@ -39,6 +43,27 @@ class BarWithMetrics(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """End the bar's line, also of a run that broke off: what is printed next begins on a line of its own."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+@contextmanager
+def readable_progress(trainer: Any) -> Iterator[None]:
+    """While the trainer trains, one bar with the numbers that matter in place of a dictionary per log.
+
+    Under ``disable_tqdm`` there is neither.
+    """
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    bar = BarWithMetrics(Path(trainer.args.output_dir).name)
+    if not trainer.args.disable_tqdm:
+        trainer.add_callback(bar)
+    try:
+        yield
+    finally:
+        bar.close()

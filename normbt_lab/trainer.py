@@ -28,7 +28,7 @@ from trl import RewardTrainer
 from normbt_lab.checkpoints import break_seal, checkpoint_to_resume, seal_checkpoint, set_aside_after
 from normbt_lab.data.batches import PairBatch
 from normbt_lab.dropout import seeded_dropout
-from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.errors import NotFiniteError, UsageError
 from normbt_lab.finite import gradients_are_finite, parameters_are_finite
 from normbt_lab.global_batch import (
     PairCollator,
@@ -139,7 +139,7 @@ class NormBTTrainer(RewardTrainer):
         """TRL's step; after the last micro-batch the running mean takes in the step's pairs.
 
         Raises:
-            NormBTError: The loss or the gradients of the step are not finite. The parameters are still those before it.
+            NotFiniteError: Loss or gradients of the step are not finite. The parameters are still those before it.
         """
         parts = self._batches(self._prepare_inputs(inputs))
         is_empty = inputs.get("only_repeats", False)
@@ -225,11 +225,12 @@ class NormBTTrainer(RewardTrainer):
             what = "the gradients became infinite or NaN"
         else:
             return
-        pairs = torch.cat(self._step.pair_indices).tolist() if self._step.pair_indices else "unknown"
-        raise NormBTError(
-            f"{what} at step {self.state.global_step + 1}, pairs {pairs} of the training data: too high a learning "
-            "rate, an overflow in float16, or damaged rows. The parameters were not updated with it; the last good "
-            "checkpoint is kept. Lower learning_rate, set max_grad_norm, or look at these pairs."
+        pairs = torch.cat(self._step.pair_indices).tolist() if self._step.pair_indices else []
+        raise NotFiniteError(
+            f"{what} at step {self.state.global_step + 1}, pairs {pairs or 'unknown'} of the training data: too high a "
+            "learning rate, an overflow in float16, or damaged rows. The parameters were not updated with it; the last "
+            "good checkpoint is kept. Lower learning_rate, set max_grad_norm, or look at these pairs.",
+            pairs,
         )
 
     # ---- forward passes ----------------------------------------------------------------------------------------------
@@ -380,7 +381,7 @@ class NormBTTrainer(RewardTrainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if not parameters_are_finite(self.model, self.accelerator):
-            raise NormBTError(
+            raise NotFiniteError(
                 f"the parameters are infinite or NaN after step {self.state.global_step}: too high a learning rate, or "
                 "an overflow. They were not stored; the last good checkpoint is kept. Lower learning_rate."
             )

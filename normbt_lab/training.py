@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from normbt_lab.backbones import Backbone, load_tokenizer, resolve_backbone
 from normbt_lab.backbones.backbone import open_config
@@ -27,9 +27,9 @@ from normbt_lab.data.readers import read_pairs
 from normbt_lab.data.rejects import RejectLog
 from normbt_lab.doctor import examine_before_training
 from normbt_lab.doctor.memory_need import needed_memory
-from normbt_lab.errors import NormBTError
+from normbt_lab.errors import NormBTError, NotFiniteError
 from normbt_lab.model import LoraSettings, build_reward_model, save_reward_model
-from normbt_lab.progress import BarWithMetrics
+from normbt_lab.progress import readable_progress
 from normbt_lab.quiet import quiet_loading
 from normbt_lab.state import NormBTState
 from normbt_lab.trainer import NormBTConfig, NormBTTrainer
@@ -118,9 +118,12 @@ def train_reward_model(request: TrainingRequest, config: NormBTConfig, resume: s
             eval_dataset=eval_data.to_dataset(margin_scale=request.margin_scale) if eval_data else None,
             processing_class=tokenizer,
         )
-    show_readable_progress(trainer)
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=resume)
+    try:
+        with readable_progress(trainer):
+            trainer.train(resume_from_checkpoint=resume)
+    except NotFiniteError as error:
+        raise NormBTError(f"{error} {_origins(train_data, error.pairs)}") from error
     minutes = (time.perf_counter() - started) / 60
     metrics = trainer.evaluate() if eval_data else {}
     trainer.save_state()
@@ -131,12 +134,21 @@ def train_reward_model(request: TrainingRequest, config: NormBTConfig, resume: s
     return TrainingRun(folder, trainer.state.log_history, metrics, certificate, minutes, len(train_data.pairs))
 
 
+def _origins(data: PreparedPairs, pairs: Sequence[int]) -> str:
+    """Where pairs came from, in a sentence."""
+    places = [data.pairs[pair].origin or f"pair {pair}" for pair in pairs]
+    return f"They come from {', '.join(places)}." if places else ""
+
+
 def _make_output_dir(folder: Path) -> Path:
+    """The folder, after a file was written to it: a run of hours must not find out at its end."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(b"a model goes here")
     except OSError as error:
         raise NormBTError(
-            f"cannot create the output folder {folder} ({error.strerror}): choose another --output-dir"
+            f"cannot write to the output folder {folder} ({error.strerror}): choose another --output-dir"
         ) from error
     return folder
 
@@ -145,7 +157,9 @@ def _prepare(
     request: TrainingRequest, config: NormBTConfig, tokenizer: Any, folder: Path
 ) -> tuple[PreparedPairs, PreparedPairs | None]:
     """Training and evaluation pairs as token ids, with the counts of what was left out printed to the log."""
-    with RejectLog(folder / "rejects.jsonl") as rejects:
+    path = folder / "rejects.jsonl"
+    path.unlink(missing_ok=True)  # of an earlier run: this one may reject nothing
+    with RejectLog(path) as rejects:
         train_data = prepare_pairs(
             _pairs(request.train_data, rejects, request.train_stride),
             tokenizer,
@@ -193,14 +207,6 @@ def _needed_gpu_memory(
         lora_r=request.lora_r,
         on_gpu=True,
     )
-
-
-def show_readable_progress(trainer: NormBTTrainer) -> None:
-    """One bar with the numbers that matter, or none under ``disable_tqdm``, in place of a dictionary per log."""
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
-    if not trainer.args.disable_tqdm:
-        trainer.add_callback(BarWithMetrics(Path(trainer.args.output_dir).name))
 
 
 def _save(

@@ -79,6 +79,8 @@ def request_and_config(arguments: dict[str, Any]) -> tuple[TrainingRequest, Norm
     require_known(arguments, of_request | of_config)
     arguments = require_types(arguments, TrainingRequest, NormBTConfig)
     request = TrainingRequest(**{name: value for name, value in arguments.items() if name in of_request})
+    if request.eval_data is None:  # also where a recipe says when to evaluate and the command line takes its data away
+        arguments["eval_strategy"] = "no"
     return request, make_config(**{name: value for name, value in arguments.items() if name not in of_request})
 
 

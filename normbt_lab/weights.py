@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from normbt_lab.errors import NormBTError
+from normbt_lab.errors import NotFiniteError
 from normbt_lab.representations import PairOutputs, at_least_float32, in_float64, representation_distance
 
 
@@ -162,16 +162,16 @@ class RunningMean:
         """Take in the mean of one global batch; the first sets the running mean.
 
         Raises:
-            NormBTError: The batch mean is not a finite number.
+            NotFiniteError: The batch mean is not a finite number.
         """
         require_finite_mean(batch_mean)
         self.value = batch_mean if self.value is None else self.beta * self.value + (1 - self.beta) * batch_mean
 
 
 def require_finite_mean(batch_mean: float) -> None:
-    """Raise NormBTError unless the mean distance of a batch is a finite number."""
+    """Raise NotFiniteError unless the mean distance of a batch is a finite number."""
     if not math.isfinite(batch_mean):
-        raise NormBTError(
+        raise NotFiniteError(
             f"the mean distance of a batch is {batch_mean}, not a finite number: the forward pass overflowed or "
             "the weights are damaged. Lower the learning rate, or train in bfloat16 or float32 instead of float16."
         )

@@ -156,16 +156,27 @@ def test_a_word_that_abbreviates_two_arguments_is_none_of_them(capsys: pytest.Ca
 # failure
 
 
-def test_a_missing_model_is_one_line_and_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_no_folder_and_no_name_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(json.dumps({"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}), encoding="utf-8")
-    assert main(["evaluate", "--model", str(tmp_path / "nothing-here"), "--input", str(pairs)]) == FAILURE
+    assert main(["evaluate", "--model", str(tmp_path / "nothing-here"), "--input", str(pairs)]) == WRONG_USE
     assert "nothing-here" in error_line(capsys)
+
+
+def test_a_file_without_a_good_pair_is_one_line_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("not json", encoding="utf-8")
+    arguments = ["train", "--model", "tiny-random", "--train-data", str(pairs), "--output-dir", str(tmp_path / "run")]
+    assert main(arguments) == FAILURE
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ") and "pairs.jsonl" in last
 
 
 def test_debug_shows_the_traceback_and_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["evaluate", "--model", str(tmp_path / "nothing-here"), "--input", "-", "--debug"]
-    assert main(arguments) == FAILURE
+    assert main(arguments) == WRONG_USE
     err = capsys.readouterr().err
     assert "Traceback (most recent call last)" in err
     assert err.splitlines()[-1].startswith("error: ")

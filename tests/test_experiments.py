@@ -131,14 +131,21 @@ def test_a_result_cut_short_while_written_counts_as_not_run(tmp_path):
     assert TrialResult.read(tmp_path) is None
 
 
-def test_a_loss_that_is_not_finite_is_a_result_without_numbers(tmp_path, monkeypatch):
+def test_a_run_that_leaves_the_numbers_is_a_result_without_any(tmp_path):
+    overflowing = replace(SMALL, learning_rate=1e30, max_grad_norm=0.0)
+    result = run_trial(overflowing, load_trial_data(overflowing), tmp_path)
+    assert "too high a learning rate" in result.failure
+    assert TrialResult.read(tmp_path).splits == {}
+
+
+def test_a_full_disk_is_no_result(tmp_path, monkeypatch):
     def fails(self, **named):
-        raise NormBTError("the loss became nan")
+        raise NormBTError("cannot write the checkpoint")
 
     monkeypatch.setattr(NormBTTrainer, "train", fails)
-    data = load_trial_data(SMALL)
-    assert run_trial(SMALL, data, tmp_path).failure == "the loss became nan"
-    assert TrialResult.read(tmp_path).splits == {}
+    with pytest.raises(NormBTError, match="cannot write the checkpoint"):
+        run_trial(SMALL, load_trial_data(SMALL), tmp_path)
+    assert TrialResult.read(tmp_path) is None
 
 
 def test_margins_scaled_to_mean_one_train_other_heads_than_plain_ones(tmp_path):

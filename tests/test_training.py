@@ -1,6 +1,10 @@
 """Runs from names and values to a folder: what is read, refused, written and said."""
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,6 +53,55 @@ def test_a_bad_row_is_named_in_the_reject_file_and_the_rest_trains(pairs_file, t
     folder = train_from_arguments(TINY | dict(train_data=str(pairs_file), output_dir=str(tmp_path / "run")))
     (rejected,) = [json.loads(line) for line in (folder / "rejects.jsonl").read_text().splitlines()]
     assert rejected["origin"].endswith("pairs.jsonl:9")
+
+
+def test_a_run_that_rejects_nothing_leaves_no_reject_file_of_an_earlier_one(pairs_file, tmp_path):
+    arguments = TINY | dict(train_data=str(pairs_file), output_dir=str(tmp_path / "run"))
+    good = pairs_file.read_text()
+    pairs_file.write_text(good + "not json\n")
+    assert (train_from_arguments(arguments) / "rejects.jsonl").exists()
+    pairs_file.write_text(good)
+    assert not (train_from_arguments(arguments) / "rejects.jsonl").exists()
+
+
+def test_without_evaluation_data_nothing_is_evaluated_whatever_a_recipe_says(pairs_file, tmp_path):
+    arguments = TINY | dict(train_data=str(pairs_file), output_dir=str(tmp_path / "run"))
+    folder = train_from_arguments(arguments | dict(eval_data=None, eval_strategy="epoch"))
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    assert not [record for record in history if any(name.startswith("eval_") for name in record)]
+
+
+def test_pairs_of_a_step_that_is_not_finite_are_named_by_file_and_line(pairs_file, tmp_path):
+    pairs_file.write_text("not json\n" + pairs_file.read_text())
+    arguments = TINY | dict(train_data=str(pairs_file), output_dir=str(tmp_path / "run"), max_grad_norm=0.0, bf16=False)
+    with pytest.raises(NormBTError, match=r"step 2, pairs \[") as raised:
+        train_from_arguments(arguments | dict(learning_rate=1e38))
+    lines = sorted(int(line) for line in re.findall(r"pairs\.jsonl:(\d+)", str(raised.value)))
+    assert lines == list(range(2, 10))  # one batch of all eight pairs; the first line is no pair
+
+
+LITTLE_ROOM = """
+import resource, sys
+from normbt_lab.cli import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # the system's own limit on a file stands for a full disk
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_checkpoint_that_finds_no_room_ends_the_run_in_one_line(pairs_file, tmp_path):
+    words = f"train --model tiny-random --train-data {pairs_file} --output-dir {tmp_path / 'run'} --no-doctor"
+    words += " --save_strategy steps --save_steps 1 --bf16 false"
+    run = subprocess.run([sys.executable, "-c", LITTLE_ROOM, *words.split()], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert re.search(r"^error: cannot write the checkpoint to .*checkpoint-1 \(.+\): free space, ", run.stderr, re.M)
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody can write to")
+def test_a_folder_that_cannot_be_written_to_is_found_before_training(pairs_file):
+    with pytest.raises(NormBTError, match="cannot write to the output folder /proc .*choose another --output-dir"):
+        train_from_arguments(TINY | dict(train_data=str(pairs_file), output_dir="/proc"))
 
 
 @pytest.mark.parametrize(

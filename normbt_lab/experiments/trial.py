@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normbt_lab.errors import NormBTError, UsageError
+from normbt_lab.errors import NormBTError, NotFiniteError
 from normbt_lab.experiments.settings import TrialSettings
 from normbt_lab.experiments.split_scores import SplitScores
 from normbt_lab.experiments.trial_data import TrialData
@@ -115,14 +115,15 @@ def _start_folder(folder: Path, fingerprint: str) -> None:
 
 
 def _run(settings: TrialSettings, data: TrialData, folder: Path, fingerprint: str) -> TrialResult:
+    from normbt_lab.progress import readable_progress
+
     trainer, trained_pairs = _trainer(settings, data, folder)
     versions = _versions(trainer)
     started = time.perf_counter()
     try:
-        trainer.train(resume_from_checkpoint=_checkpoint(folder))
-    except UsageError:
-        raise
-    except NormBTError as error:
+        with readable_progress(trainer):
+            trainer.train(resume_from_checkpoint=_checkpoint(folder))
+    except NotFiniteError as error:
         minutes = {"training": (time.perf_counter() - started) / 60}
         history = trainer.state.log_history
         return TrialResult(settings, fingerprint, {}, history, minutes, trained_pairs, versions, failure=str(error))
@@ -140,7 +141,6 @@ def _trainer(settings: TrialSettings, data: TrialData, folder: Path) -> tuple[No
     from normbt_lab.objectives import OBJECTIVES
     from normbt_lab.quiet import quiet_loading
     from normbt_lab.trainer import NormBTTrainer
-    from normbt_lab.training import show_readable_progress
     from normbt_lab.training_request import compute_dtype
 
     config = _config(settings, folder)
@@ -161,7 +161,6 @@ def _trainer(settings: TrialSettings, data: TrialData, folder: Path) -> tuple[No
     dataset = prepared.to_dataset(with_margins=needs_margin, margin_scale=settings.margin_scale)
     with quiet_loading():
         trainer = NormBTTrainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer)
-    show_readable_progress(trainer)
     return trainer, len(prepared)
 
 

@@ -43,10 +43,10 @@ def is_shipped_name(name: str) -> bool:
     return name in SHIPPED
 
 
-def no_reward_model(name: str, why: str = "") -> NormBTError:
+def no_reward_model(name: str, why: str = "") -> UsageError:
     """The error for a name with no reward model behind it; `why` says what was looked for in vain."""
     reason = f" ({why})" if why else ""
-    return NormBTError(
+    return UsageError(
         f"no reward model at {name}{reason}: expected a folder written by `normbt train`, a hub id, or one that comes "
         f"with the package: {', '.join(SHIPPED)}"
     )
