@@ -37,6 +37,7 @@ from normbt_lab.app.token_diff import token_diff_html
 from normbt_lab.app.trace import differing, token_texts
 from normbt_lab.app.trace_figures import along_tokens_figure, by_layer_figure
 from normbt_lab.app.turns import Turns
+from normbt_lab.cli import WRONG_USE
 from normbt_lab.data.bundled import load_bundled_pairs
 from normbt_lab.data.pairs import PreferencePair
 from normbt_lab.errors import NormBTError, UsageError
@@ -397,7 +398,7 @@ def test_a_model_that_did_not_load_is_tried_again(folders, tmp_path):
 def test_a_name_with_no_model_behind_it_stops_the_command_in_one_line(tmp_path, words, name, why):
     (tmp_path / "empty").mkdir()
     page = python(f"from normbt_lab.cli import main; raise SystemExit(main(['app', *{words!r}]))", tmp_path)
-    assert page.returncode == 1
+    assert page.returncode == WRONG_USE
     (line,) = page.stderr.splitlines()
     assert line.startswith(f"error: no reward model at {name} (") and why in line and "normbt train" in line
 

@@ -57,16 +57,30 @@ def losses(trainer):
 # ---- another library
 
 
-@pytest.mark.parametrize("margin", [True, False])
-@pytest.mark.parametrize("accumulation", [1, 3])
-def test_uniform_weights_are_trl_to_the_bit(backbone, tokenizer, tmp_path, margin, accumulation):
+TEXTS = Dataset.from_list(
+    [{"prompt": f"Add {i} and 2.", "chosen": f"{i + 2}", "rejected": f"{i + 3}, I think"} for i in range(24)]
+)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "accumulation", "data"),
+    [
+        ("none", 1, pairs(margin=True)),
+        ("none", 3, pairs(margin=True)),
+        ("none", 1, pairs(margin=False)),
+        ("none", 3, pairs(margin=False)),
+        ("lora", 3, pairs(margin=True)),
+        ("none", 3, TEXTS),  # tokenised by TRL
+    ],
+)
+def test_uniform_weights_are_trl_to_the_bit(backbone, tokenizer, tmp_path, adapter, accumulation, data):
     changed = dict(gradient_accumulation_steps=accumulation, center_rewards_coefficient=0.01, num_train_epochs=2)
     runs = []
     for trainer, config, extra in (
         (RewardTrainer, RewardConfig, {}),
         (NormBTTrainer, NormBTConfig, {"weighting": "uniform", "layout": "padded"}),
     ):
-        run = make(backbone, tokenizer, tmp_path, trainer, config, pairs(margin=margin), **(changed | extra))
+        run = make(backbone, tokenizer, tmp_path, trainer, config, data, adapter, **(changed | extra))
         run.train()
         runs.append(run)
     theirs, ours = runs
@@ -78,8 +92,8 @@ def test_uniform_weights_are_trl_to_the_bit(backbone, tokenizer, tmp_path, margi
 
 def test_bradley_terry_ignores_the_margin_column_and_says_so(backbone, tokenizer, tmp_path, caplog):
     with_column = make(backbone, tokenizer, tmp_path, weighting="uniform", objective="bradley_terry")
-    assert "ignores it" in caplog.text
     with_column.train()
+    assert caplog.text.count("ignores it") == 1
     without = make(backbone, tokenizer, tmp_path, weighting="uniform", data=pairs(margin=False))
     without.train()
     assert losses(with_column) == losses(without)

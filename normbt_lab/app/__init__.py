@@ -26,8 +26,7 @@ def build_app(settings: Settings | None = None) -> gr.Blocks:
             these do not exist either, it says how to get them.
 
     Raises:
-        UsageError: A model is named twice.
-        NormBTError: There is no model by a name.
+        UsageError: A model is named twice, or there is none by a name.
     """
     from dataclasses import replace
 

@@ -51,14 +51,14 @@ def require_models(paths: Sequence[str]) -> None:
         paths: Names, folders or hub ids. A hub id is asked for on the hub where it is not in its cache.
 
     Raises:
-        NormBTError: There is nothing by one of the names, or its folder holds no model.
+        UsageError: There is nothing by one of the names, or its folder holds no model.
 
     Example:
         >>> require_models(["smollm2-135m-bt"])
         >>> require_models(["nothing-there"])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        normbt_lab.errors.NormBTError: no reward model at nothing-there (no such folder): expected a folder ...
+        normbt_lab.errors.UsageError: no reward model at nothing-there (no such folder): expected a folder ...
     """
     for path in paths:
         folder = local_folder(path)
