@@ -133,7 +133,16 @@ def test_a_hub_id_is_streamed_with_its_configuration_and_split(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert [row for _, row in rows("llm-blender/Unified-Feedback:all")] == RECORDS
     assert [row for _, row in rows("owner/name", split="test")] == RECORDS
-    assert asked == [("llm-blender/Unified-Feedback", "all", "train", True), ("owner/name", None, "test", True)]
+    assert [row for _, row in rows("owner/name:all:dev")] == RECORDS
+    assert [row for _, row in rows("owner/name::train_prefs")] == RECORDS
+    assert asked == [
+        ("llm-blender/Unified-Feedback", "all", "train", True),
+        ("owner/name", None, "test", True),
+        ("owner/name", "all", "dev", True),
+        ("owner/name", None, "train_prefs", True),
+    ]
+    with pytest.raises(UsageError, match="two different splits"):
+        rows("owner/name::dev", split="test")
 
 
 def test_memory_does_not_grow_with_a_jsonl_file(tmp_path):

@@ -38,8 +38,9 @@ def read_pairs(
 
     Args:
         source: A file (``.jsonl``, ``.json``, ``.csv``, each also with ``.gz``, or ``.parquet``), ``-`` for JSON lines
-            on standard input, a folder written by ``datasets.save_to_disk``, a hub id ``owner/name`` or
-            ``owner/name:config``, or ``bundled``, ``bundled:test``, ... for the pairs that come with the package.
+            on standard input, a folder written by ``datasets.save_to_disk``, a hub id ``owner/name``,
+            ``owner/name:config`` or ``owner/name:config:split`` (``owner/name::split`` without configurations), or
+            ``bundled``, ``bundled:test``, ... for the pairs that come with the package.
         format: How the columns are laid out: ``trl`` (prompt, chosen, rejected, margin; text or message lists),
             ``unified_feedback``, ``skywork``, ``rewardbench``, ``hh_rlhf``; ``auto`` goes by the columns.
         split: Which part of a folder, hub or bundled data set; ``train`` where it matters and none is given.

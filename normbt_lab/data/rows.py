@@ -31,7 +31,7 @@ RowsOf = Callable[[BinaryIO, str], Rows]
 """How the rows of one text format are read from a stream of a name."""
 
 STDIN = "-"
-_HUB_ID = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
+_HUB_ID = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]*))?(?::(?P<split>[\w.-]+))?")
 _PARQUET_BATCH = 256
 _SNIFFED = 4096
 _DEEPEST = 100
@@ -45,12 +45,13 @@ def open_rows(source: str, split: str | None = None) -> Rows:
 
     Args:
         source: A file (.jsonl, .json, .csv, each also .gz, or .parquet), ``-`` for JSON lines on standard input, a
-            folder written by ``datasets.save_to_disk``, or a hub id ``owner/name`` or ``owner/name:config``.
+            folder written by ``datasets.save_to_disk``, or a hub id: ``owner/name``, ``owner/name:config``,
+            ``owner/name:config:split``, and ``owner/name::split`` where it has no configurations.
         split: Which part of a folder or hub data set; files have no parts.
 
     Raises:
         NormBTError: There is no such source, or it is not what its name says.
-        UsageError: A split of something that has none.
+        UsageError: A split of something that has none, or two different ones.
     """
     path = Path(source)
     if source != STDIN and path.is_dir():
@@ -329,14 +330,17 @@ def _hub_rows(source: str, split: str | None) -> Rows:
 
     match = _HUB_ID.fullmatch(source)
     assert match is not None
+    if split and match["split"] and split != match["split"]:
+        raise UsageError(f"{source} and split={split!r} ask for two different splits: give one")
     try:
-        data = load_dataset(match["path"], match["config"], split=split or "train", streaming=True)
+        data = load_dataset(
+            match["path"], match["config"] or None, split=split or match["split"] or "train", streaming=True
+        )
     except Exception as error:  # datasets, huggingface_hub and httpx each have their own
         raise NormBTError(
             f"{source}: no such file here, and as a Hugging Face data set it can't be opened: {_first_line(error)} "
-            "Check the spelling and the network, or name a local file."
+            "Check the spelling and the network, name its split (owner/name:config:split), or name a local file."
         ) from error
-
     return _numbered(data, source)
 
 
