@@ -210,13 +210,6 @@ def test_a_response_of_one_token_and_identical_responses_are_scored(reward_model
     assert same.reward_difference == 0 and same.representation_distance == 0 and same.is_tie and not same.is_correct
 
 
-def test_pairs_with_two_equal_sides_are_counted_in_one_line(reward_model, caplog):
-    pairs = [PreferencePair("q?", "yes", "yes"), PreferencePair("q?", "yes", "no"), PreferencePair("r?", "no", "no")]
-    list(score_pairs(reward_model, pairs))
-    (line,) = [record.getMessage() for record in caplog.records if "two equal sides" in record.getMessage()]
-    assert line.startswith("two equal sides: 2 pairs, which tie at distance 0")
-
-
 def test_identical_responses_tie_even_where_a_batch_rounds_its_rows_differently():
     """A hook plays the rounding: it moves every row of the batch a little, each by another amount."""
     reward_model = make_reward_model()

@@ -84,6 +84,13 @@ def test_a_bad_row_is_left_out_written_to_the_reject_file_and_stops_nothing(mode
     assert "2 rows rejected" in caplog.text
 
 
+def test_pairs_with_two_equal_sides_are_scored_and_counted_in_one_line(model, pairs, tmp_path, caplog):
+    with open(pairs, "a") as file:
+        file.write('{"chosen": "the same", "rejected": "the same"}\n' * 2)
+    assert score_file(model, pairs, str(tmp_path / "out.jsonl")) == 12
+    assert caplog.text.count("at distance 0, two equal sides: 2 of the pairs") == 1
+
+
 def test_every_line_is_strict_json_whatever_the_input_carries(model, tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"chosen": "yes", "rejected": "no", "note": NaN, "umlaut": "ü", "deep": [{"x": Infinity}]}\n')

@@ -56,7 +56,7 @@ def ready_pairs(
 ) -> Iterator[ReadyPair]:
     """The pairs as tokens, cut to `longest`; what cannot be tokenised is rejected and keeps its place in the count."""
     tokenizer = reward_model.tokenizer
-    cut = cut_alike = alike = 0
+    cut = cut_alike = 0
     for index, pair in enumerate(pairs):
         try:
             tokens = tokenize_pair(pair, tokenizer, longest, overlong="truncate_right")
@@ -70,16 +70,10 @@ def ready_pairs(
         is_cut = tokens.truncated_chosen or tokens.truncated_rejected
         cut += is_cut
         cut_alike += is_cut and tokens.is_identical
-        alike += not is_cut and tokens.is_identical
         yield ReadyPair(index, pair, tokens)
     if cut:
-        equal_since = f", {cut_alike:,} with two equal sides since: raise max_length" if cut_alike else ""
-        logger.warning("cut to %d tokens: %s pairs%s", longest, f"{cut:,}", equal_since)
-    if alike:
-        logger.warning(
-            "two equal sides: %s pairs, which tie at distance 0; their weight means nothing, and training drops them",
-            f"{alike:,}",
-        )
+        alike = f", {cut_alike:,} with two equal sides since: raise max_length" if cut_alike else ""
+        logger.warning("cut to %d tokens: %s pairs%s", longest, f"{cut:,}", alike)
 
 
 def layout_for(reward_model: RewardModel, ready: Sequence[ReadyPair], layout: str) -> Layout:

@@ -169,7 +169,7 @@ def _score_into(lines: _Lines, request: _Request) -> RewardModel:
 
     reward_model = load_reward_model(request.model, request.dtype)
     rule = None if request.fills_weights_later else _announced_rule(reward_model, request.running_mean)
-    done = lines.count
+    done, without_distance = lines.count, 0
     with RejectLog(request.rejects) as rejects:
         scored = score_each(
             reward_model,
@@ -187,6 +187,12 @@ def _score_into(lines: _Lines, request: _Request) -> RewardModel:
             if lines.count == done:
                 _announce_replaced(own.keys() & computed.keys())
             lines.write({**own, **computed})
+            without_distance += record.representation_distance == 0
+        if without_distance:
+            logger.warning(
+                "at distance 0, two equal sides: %s of the pairs; their weight means nothing, and training drops them",
+                f"{without_distance:,}",
+            )
         if rejects.total:
             logger.warning("%s", rejects.summary())
         if not lines.count:
