@@ -56,7 +56,7 @@ def test_setup_seeds_and_prints_the_machine(
     setup(seed=7)
     assert torch.equal(torch.rand(3), first)
     said = capsys.readouterr().out
-    assert torch.__version__ in said
+    assert torch.__version__.partition("+")[0] in said  # a CUDA build from PyPI leaves +cu130 out of its metadata
     assert "static pictures" in said
 
 
