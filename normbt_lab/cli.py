@@ -207,10 +207,11 @@ def _next_step(folder: Path, arguments: dict[str, Any]) -> str:
         'Next: normbt evaluate --model run --input bundled:test'
     """
     command = f"Next: normbt evaluate --model {shlex.quote(str(folder))} --input"
-    if arguments.get("eval_data") is not None:
-        return f"{command} {shlex.quote(str(arguments['eval_data']))}"
-    if str(arguments["train_data"]).partition(":")[0] == "bundled":
+    trained_on, held_out = (str(arguments.get(name) or "") for name in ("train_data", "eval_data"))
+    if trained_on.partition(":")[0] == "bundled":
         return f"{command} bundled:test"
+    if held_out and held_out.partition(":")[0] != "bundled":  # a recipe's own, while the data are the user's
+        return f"{command} {shlex.quote(held_out)}"
     return f"{command} PAIRS, where PAIRS are held-out pairs: none of those it trained on"
 
 

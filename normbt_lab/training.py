@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 CERTIFICATE_PAIRS = 8
 
+NAMED_PAIRS = 16
+"""Pairs of a failed step that are named by file and line: one batch on a small machine."""
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -123,7 +126,7 @@ def train_reward_model(request: TrainingRequest, config: NormBTConfig, resume: s
         with readable_progress(trainer):
             trainer.train(resume_from_checkpoint=resume)
     except NotFiniteError as error:
-        raise NormBTError(f"{error} {_origins(train_data, error.pairs)}") from error
+        raise NotFiniteError(f"{error}{_origins(train_data, error.pairs)}", error.pairs) from error
     minutes = (time.perf_counter() - started) / 60
     metrics = trainer.evaluate() if eval_data else {}
     trainer.save_state()
@@ -135,9 +138,10 @@ def train_reward_model(request: TrainingRequest, config: NormBTConfig, resume: s
 
 
 def _origins(data: PreparedPairs, pairs: Sequence[int]) -> str:
-    """Where pairs came from, in a sentence."""
-    places = [data.pairs[pair].origin or f"pair {pair}" for pair in pairs]
-    return f"They come from {', '.join(places)}." if places else ""
+    """A sentence to add on where the first of these pairs came from; nothing where none is known."""
+    places = [origin for pair in pairs if (origin := data.pairs[pair].origin)]
+    more = f" and {len(places) - NAMED_PAIRS} more places" if len(places) > NAMED_PAIRS else ""
+    return f" They come from {', '.join(places[:NAMED_PAIRS])}{more}." if places else ""
 
 
 def _make_output_dir(folder: Path) -> Path:
@@ -158,28 +162,39 @@ def _prepare(
 ) -> tuple[PreparedPairs, PreparedPairs | None]:
     """Training and evaluation pairs as token ids, with the counts of what was left out printed to the log."""
     path = folder / "rejects.jsonl"
-    path.unlink(missing_ok=True)  # of an earlier run: this one may reject nothing
     with RejectLog(path) as rejects:
-        train_data = prepare_pairs(
-            _pairs(request.train_data, rejects, request.train_stride),
-            tokenizer,
-            max_length=config.max_length,
-            overlong=request.overlong,
-            rejects=rejects,
-            limit=request.train_pairs,
-        )
-        _log_report("train", train_data)
-        if request.eval_data is None:
-            return train_data, None
-        eval_data = prepare_pairs(
-            _pairs(request.eval_data, rejects),
-            tokenizer,
-            max_length=config.max_length,
-            overlong=request.overlong,
-            rejects=rejects,
-        )
-        _log_report("eval", eval_data)
-        return train_data, eval_data
+        prepared = _prepare_into(rejects, request, config, tokenizer)
+    if not rejects.total:
+        path.unlink(missing_ok=True)  # of an earlier run; not sooner, since a reader refuses it as its own input
+    return prepared
+
+
+def _prepare_into(
+    rejects: RejectLog, request: TrainingRequest, config: NormBTConfig, tokenizer: Any
+) -> tuple[PreparedPairs, PreparedPairs | None]:
+    # Both sources first: neither may be the file that the other's rejects would replace.
+    training = _pairs(request.train_data, rejects, request.train_stride)
+    evaluation = None if request.eval_data is None else _pairs(request.eval_data, rejects)
+    train_data = prepare_pairs(
+        training,
+        tokenizer,
+        max_length=config.max_length,
+        overlong=request.overlong,
+        rejects=rejects,
+        limit=request.train_pairs,
+    )
+    _log_report("train", train_data)
+    if evaluation is None:
+        return train_data, None
+    eval_data = prepare_pairs(
+        evaluation,
+        tokenizer,
+        max_length=config.max_length,
+        overlong=request.overlong,
+        rejects=rejects,
+    )
+    _log_report("eval", eval_data)
+    return train_data, eval_data
 
 
 def _log_report(name: str, data: PreparedPairs) -> None:

@@ -122,6 +122,8 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     [
         ({"train_data": "mine.csv", "eval_data": "my held-out.csv"}, "--input 'my held-out.csv'"),
         ({"train_data": "mine.csv"}, "held-out pairs"),
+        ({"train_data": "mine.csv", "eval_data": "bundled:validation"}, "held-out pairs"),  # as in the CPU recipes
+        ({"train_data": "bundled", "eval_data": "bundled:validation"}, "--input bundled:test"),
         ({"train_data": "bundled", "eval_data": None}, "--input bundled:test"),
     ],
 )

@@ -64,6 +64,19 @@ def test_a_run_that_rejects_nothing_leaves_no_reject_file_of_an_earlier_one(pair
     assert not (train_from_arguments(arguments) / "rejects.jsonl").exists()
 
 
+@pytest.mark.parametrize("use", ["train_data", "eval_data"])
+def test_the_reject_file_of_a_folder_is_not_lost_where_its_rows_are_to_be_used(pairs_file, tmp_path, use):
+    mended = tmp_path / "run" / "rejects.jsonl"
+    mended.parent.mkdir()
+    mended.write_text(pairs_file.read_text())
+    content = mended.read_text()
+    pairs_file.write_text(content + "not json\n")  # a reject of this run would take the file's place
+    data = {"train_data": str(pairs_file), use: str(mended)}
+    with pytest.raises(UsageError, match="reject file would overwrite the input"):
+        train_from_arguments(TINY | data | dict(output_dir=str(mended.parent)))
+    assert mended.read_text() == content
+
+
 def test_without_evaluation_data_nothing_is_evaluated_whatever_a_recipe_says(pairs_file, tmp_path):
     arguments = TINY | dict(train_data=str(pairs_file), output_dir=str(tmp_path / "run"))
     folder = train_from_arguments(arguments | dict(eval_data=None, eval_strategy="epoch"))

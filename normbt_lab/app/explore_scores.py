@@ -204,7 +204,7 @@ def explore_in_steps(name: str, use_model: UseModel, source: PairSource) -> Iter
         source=source.name,
         pairs=[item.pair for item in ready],
         scored=_all_categorised(weighted),
-        outputs=_joined(parts, order),
+        outputs=type(parts[0]).joined(parts).take(order),
         rule=rule,
         notices=notices,
     )
@@ -226,14 +226,6 @@ def _outputs(reward_model: RewardModel, batch: Sequence[ReadyPair], layout: Layo
     with torch.no_grad():
         outputs = pair_outputs(reward_model.model, batch_of(reward_model, batch, layout), average_pool=True)
     return replace(outputs, **{name: value.float().cpu() for name, value in vars(outputs).items() if value is not None})
-
-
-def _joined(parts: Sequence[PairOutputs], order: Sequence[int]) -> PairOutputs:
-    """The batches as one, in the order of the input."""
-    import torch
-
-    names = [name for name, value in vars(parts[0]).items() if value is not None]
-    return replace(parts[0], **{name: torch.cat([getattr(part, name) for part in parts])[order] for name in names})
 
 
 def _notices(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from normbt_lab.errors import NormBTError, UsageError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from normbt_lab.app.explore_scores import Explored
     from normbt_lab.app.weight_tab_numbers import WeightSettings
     from normbt_lab.experiments.head_only import HeadRun
-    from normbt_lab.representations import PairOutputs
     from normbt_lab.scoring.scored_pair import ScoredPair
 
 FEWEST_PAIRS = 20
@@ -140,7 +139,7 @@ def _train(explored: Explored, positions: Sequence[int], settings: LaboratorySet
         )
     try:
         return train_head(
-            _some(explored.outputs, positions),
+            explored.outputs.take(positions),
             settings.objective,
             margin=margins if are_all_rated else None,
             learning_rate=settings.learning_rate,
@@ -161,7 +160,7 @@ def judged(run: HeadRun, explored: Explored, positions: Sequence[int]) -> list[S
         explored: The pairs.
         positions: Which of them.
     """
-    outputs = run.outputs(_some(explored.outputs, positions))
+    outputs = run.outputs(explored.outputs.take(positions))
     rewards = zip(outputs.reward_chosen.tolist(), outputs.reward_rejected.tolist(), strict=True)
     return [_rewarded(explored.scored[i], *both) for i, both in zip(positions, rewards, strict=True)]
 
@@ -169,8 +168,3 @@ def judged(run: HeadRun, explored: Explored, positions: Sequence[int]) -> list[S
 def _rewarded(pair: ScoredPair, chosen: float, rejected: float) -> ScoredPair:
     """The record with these rewards; what the model reads alike, no head tells apart, whatever rounding says."""
     return pair.with_rewards(chosen, rejected if pair.representation_distance else chosen)
-
-
-def _some(outputs: PairOutputs, positions: Sequence[int]) -> PairOutputs:
-    columns = {name: column for name, column in vars(outputs).items() if column is not None}
-    return replace(outputs, **{name: column[list(positions)] for name, column in columns.items()})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normbt_lab.app.turns import Turns
+from normbt_lab.demo import NAMES
 from normbt_lab.errors import NormBTError, UsageError
 from normbt_lab.evaluation.names import distinct_names, last_part
 from normbt_lab.figures import COLORS, SPARE_COLORS
@@ -24,9 +25,6 @@ DEMO_MODELS = ("runs/demo/bt", "runs/demo/normbt")
 
 OBJECTIVES = {"uniform": "BT", "normbt": "NormBT"}
 """How the pairs of a shipped model were weighed -> what the figures call it."""
-
-NAMES = {"bt": "BT", "normbt": "NormBT"}
-"""Name of a folder, in lower case -> what the figures call what is in it."""
 
 MOST_LOADED = 4
 """Models in memory at a time; beyond it the one that was not used for longest is let go."""

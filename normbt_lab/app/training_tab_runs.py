@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normbt_lab.app.models import NAMES
+from normbt_lab.demo import NAMES
 from normbt_lab.errors import NormBTError
 from normbt_lab.evaluation.names import distinct_names, last_part
 from normbt_lab.state import STATE_FILE, NormBTState
